@@ -1,0 +1,1 @@
+//! The outside world: one folder per kind of thing that can be backed up.

@@ -1,0 +1,1 @@
+//! Backup: a source becomes a snapshot.

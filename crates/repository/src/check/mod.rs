@@ -1,0 +1,1 @@
+//! Check: is everything there, and is it what it was?

@@ -1,0 +1,1 @@
+//! Content-defined chunking with the repository's own Rabin polynomial.

@@ -1,0 +1,1 @@
+//! The config file: what a repository is.

@@ -1,0 +1,1 @@
+//! Copy: snapshots of one repository into another.

@@ -1,0 +1,76 @@
+//! One error type for the engine. Callers decide by [`ErrorKind`], people read the text, causes hang behind it.
+
+use std::error::Error as StdError;
+
+/// A cause of any type.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// What a caller may want to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// There is no repository in this storage.
+    NoRepository,
+    /// There is one already where a new one was to be made.
+    RepositoryExists,
+    /// No key file opens with the password.
+    WrongPassword,
+    /// Another process holds a conflicting lock.
+    Locked,
+    /// Our own lock was removed or grew too old; nothing more may be committed.
+    LockLost,
+    Cancelled,
+    /// Stored bytes are not what they were written as.
+    Damaged,
+    /// A name that no file, blob or path answers to, or that several answer to.
+    NotFound,
+    /// The storage failed.
+    Storage,
+    /// The repository uses something this version does not know.
+    Unsupported,
+    /// The caller asked for something that makes no sense.
+    InvalidInput,
+    /// A local file (spool, source root, target root) failed.
+    Io,
+}
+
+/// A failed operation: what was tried, on what. The cause is `source()`.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Error {
+    pub kind: ErrorKind,
+    what: String,
+    #[source]
+    cause: Option<Cause>,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), cause: None }
+    }
+
+    pub fn damaged(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Damaged, what)
+    }
+
+    pub fn because(mut self, cause: impl Into<Cause>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+}
+
+impl From<crate::storage::StorageError> for Error {
+    fn from(error: crate::storage::StorageError) -> Self {
+        use crate::storage::StorageErrorKind;
+        let kind = match error.kind {
+            StorageErrorKind::Cancelled => ErrorKind::Cancelled,
+            _ => ErrorKind::Storage,
+        };
+        let what = match error.file {
+            Some(file) => format!("storage: {} {file}", error.op),
+            None => format!("storage: {}", error.op),
+        };
+        Self { kind, what, cause: Some(error.into()) }
+    }
+}

@@ -1,0 +1,1 @@
+//! Which pack holds which blob.

@@ -1,0 +1,1 @@
+//! Key files: passwords that open the repository.

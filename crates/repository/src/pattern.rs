@@ -1,0 +1,1 @@
+//! Path patterns, as restic matches them.

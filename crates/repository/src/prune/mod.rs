@@ -1,0 +1,1 @@
+//! Prune: gives back the space nothing refers to.

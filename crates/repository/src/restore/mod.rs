@@ -1,0 +1,1 @@
+//! Restore: a snapshot becomes entries of a target.

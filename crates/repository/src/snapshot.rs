@@ -1,0 +1,1 @@
+//! Snapshot files: the root of one backup.
