@@ -3,6 +3,7 @@
 //! Jobs, HTTP, SQL and the environment are unknown here. Everything blocks; threads are the engine's own.
 
 pub mod backup;
+pub mod blob;
 pub mod check;
 pub mod chunker;
 pub mod clock;
