@@ -7,12 +7,16 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::error::Cause;
 use crate::id::{Id, IndexId, KeyId, LockId, PackId, SnapshotId};
 use crate::spool::Spool;
 
+pub mod local;
 pub mod mem;
 
+pub use local::LocalStorage;
 pub use mem::MemStorage;
 
 /// The six kinds of files of a repository (restic: Design, section "Repository Layout").
@@ -161,6 +165,12 @@ pub trait Storage: Send + Sync {
 
     /// Removes a file; `NotFound` when there is none.
     fn delete(&self, file: FileId) -> Result<(), StorageError>;
+
+    /// Removes what interrupted writes left behind before that time, and says how many files that were. Never
+    /// touches what a process of this host is still writing.
+    fn sweep(&self, _before: Timestamp) -> Result<u64, StorageError> {
+        Ok(0)
+    }
 
     /// Where this is, for messages to people.
     fn describe(&self) -> String;
