@@ -14,7 +14,7 @@ mod tests;
 
 pub use polynomial::{InvalidPolynomial, Polynomial};
 
-use scan::{Tables, WINDOW_BYTES};
+use scan::{BLOCK_BYTES, Tables, WINDOW_BYTES};
 
 /// No chunk but the last of a file is shorter.
 pub const MIN_CHUNK_BYTES: usize = 512 * 1024;
@@ -44,20 +44,27 @@ impl Chunker {
     /// been scanned is not scanned again. With `is_end` nothing follows `data`, and only empty data has no
     /// chunk.
     pub fn next_cut(&mut self, data: &[u8], is_end: bool) -> Option<usize> {
-        let cut = self.find_cut(data).or_else(|| (is_end && !data.is_empty()).then_some(data.len()));
-        self.scanned = if cut.is_some() { 0 } else { data.len() };
+        let cut = self.find_cut(data, is_end);
+        let cut = cut.or_else(|| (is_end && !data.is_empty()).then_some(data.len()));
+        if cut.is_some() {
+            self.scanned = 0;
+        }
         cut
     }
 
-    fn find_cut(&self, data: &[u8]) -> Option<usize> {
+    fn find_cut(&mut self, data: &[u8], is_end: bool) -> Option<usize> {
         if data.len() < MIN_CHUNK_BYTES {
             return None;
         }
-        let limit = data.len().min(MAX_CHUNK_BYTES);
         // The first place that may be cut is the shortest chunk itself, so start one byte before it.
         let scanned = self.scanned.max(MIN_CHUNK_BYTES - 1);
-        let unscanned = data.get(scanned - WINDOW_BYTES..limit)?;
+        let limit = data.len().min(MAX_CHUNK_BYTES);
+        let is_last = is_end || limit == MAX_CHUNK_BYTES;
+        // A part of a block can wait: with the next data it will be a whole one, which scans faster.
+        let waiting = if is_last { 0 } else { (limit - scanned) % BLOCK_BYTES };
+        let unscanned = data.get(scanned - WINDOW_BYTES..limit - waiting)?;
         let cut = scan::first_cut(&self.tables, unscanned).map(|passed| scanned + passed);
+        self.scanned = limit - waiting;
         cut.or_else(|| (limit == MAX_CHUNK_BYTES).then_some(limit))
     }
 }

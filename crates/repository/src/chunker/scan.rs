@@ -11,7 +11,8 @@ pub(super) const WINDOW_BYTES: usize = 64;
 
 const LANES: usize = 4;
 const LANE_BYTES: usize = 4096;
-const BLOCK_BYTES: usize = LANES * LANE_BYTES;
+/// What the lanes scan together; less than this is left to the plain scan.
+pub(super) const BLOCK_BYTES: usize = LANES * LANE_BYTES;
 
 /// Digests are kept shifted left as far as they go, so that the eight bits to reduce are the top byte.
 const SHIFT: u32 = 64 - DEGREE;
@@ -90,13 +91,12 @@ fn first_cut_in_block(tables: &Tables, block: &[u8; WINDOW_BYTES + BLOCK_BYTES])
     let mut digests: [u64; LANES] =
         std::array::from_fn(|lane| tables.digest(&block[lane * LANE_BYTES..][..WINDOW_BYTES]));
     for at in 0..LANE_BYTES {
-        let mut found = false;
         for (lane, digest) in digests.iter_mut().enumerate() {
             let place = lane * LANE_BYTES + at;
             *digest = tables.slide(*digest, block[place], block[place + WINDOW_BYTES]);
-            found |= *digest & CUT_MASK == 0;
         }
-        if found {
+        // Asked after the lanes have moved: in one go with them the compiler makes it a third slower.
+        if digests.iter().any(|digest| digest & CUT_MASK == 0) {
             return earliest(tables, &digests, block, at);
         }
     }

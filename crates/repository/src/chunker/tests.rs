@@ -49,9 +49,9 @@ fn chunk_lengths_by_description(data: &[u8]) -> Vec<usize> {
         }
         digest
     };
-    let leave = std::array::from_fn::<u64, 256, _>(|byte| {
-        (0..WINDOW_BYTES - 1).fold(append(0, byte as u8), |digest, _| append(digest, 0))
-    });
+    let leave: Vec<u64> = (0..=u8::MAX)
+        .map(|byte| (0..WINDOW_BYTES - 1).fold(append(0, byte), |digest, _| append(digest, 0)))
+        .collect();
     let mut lengths = Vec::new();
     let mut rest = data;
     while !rest.is_empty() {
