@@ -1,5 +1,17 @@
 //! Trees: one blob of JSON per directory, byte for byte as restic writes them.
 
+mod encode;
+mod fields;
+mod input;
 mod node;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod text;
+mod time;
+mod unquote;
 
+pub use encode::{TreeEncodeError, TreeEncoder};
 pub use node::{ExtendedAttribute, Node, NodeKind, NodeTime, mode};
+pub use parse::{TreeParseError, TreeParser, parse_nodes};
+pub use time::{ZoneOffsets, format_time, parse_time};

@@ -89,4 +89,6 @@ pub struct Node {
     pub subtree: Option<BlobId>,
     /// Attributes of other systems (restic's `generic_attributes`), as raw JSON; kept, not interpreted.
     pub generic_attributes: Option<String>,
+    /// What the program that wrote the node noted as having failed; empty for none.
+    pub error: String,
 }
