@@ -1,4 +1,10 @@
-//! The engine from outside, with real programs as judges.
+//! The engine from outside, with real programs as judges. (`cfg(test)` tells clippy that helpers are tests too.)
 
 mod chunker;
 mod restic;
+#[cfg(test)]
+mod restic_patterns;
+#[cfg(test)]
+mod restic_retention;
+#[cfg(test)]
+mod rng;

@@ -1,1 +1,0 @@
-//! Path patterns, as restic matches them.

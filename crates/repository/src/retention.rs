@@ -1,1 +1,0 @@
-//! Which snapshots a policy keeps, and why.
