@@ -1,1 +1,3 @@
 //! The outside world: one folder per kind of thing that can be backed up.
+
+pub mod files;

@@ -1,0 +1,3 @@
+//! Sources and targets against the real world.
+
+mod files;
