@@ -1,1 +1,5 @@
 //! What the tests share. Never linked into the product.
+
+pub mod digest;
+pub mod random;
+pub mod tree;

@@ -1,3 +1,4 @@
 //! Sources and targets against the real world.
 
+#[cfg(test)]
 mod files;
