@@ -2,4 +2,5 @@
 
 pub mod digest;
 pub mod random;
+pub mod restic;
 pub mod tree;

@@ -5,6 +5,7 @@ mod fields;
 mod input;
 mod node;
 mod parse;
+mod printable;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -3,7 +3,7 @@
 //! Tree blobs are named by their bytes, so a name escaped differently from restic would cost a second copy of
 //! every tree above it. Invalid UTF-8 survives only in names (as `\xNN`); anywhere else Go writes U+FFFD.
 
-use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+use super::printable::is_printable;
 
 /// Appends `name` quoted as by Go's `strconv.Quote`, then as a JSON string.
 pub(super) fn push_name(out: &mut Vec<u8>, name: &[u8]) {
@@ -87,16 +87,6 @@ fn push_quoted(out: &mut Vec<u8>, char: char) {
     }
 }
 
-/// Go's `strconv.IsPrint`: letters, marks, numbers, punctuation, symbols and the ASCII space.
-fn is_printable(char: char) -> bool {
-    use GeneralCategoryGroup::{Letter, Mark, Number, Punctuation, Symbol};
-    match char {
-        ' '..='~' => true,
-        '\0'..='\u{a0}' => false,
-        _ => matches!(char.general_category_group(), Letter | Mark | Number | Punctuation | Symbol),
-    }
-}
-
 fn push_hex(out: &mut Vec<u8>, prefix: &[u8], value: u32, digits: u32) {
     out.extend_from_slice(prefix);
     for place in (0..digits).rev() {
@@ -140,6 +130,8 @@ mod tests {
             name("\u{a0}\u{ad}\u{200b}\u{2028}\u{e000}\u{feff}".as_bytes()),
             r#""\\u00a0\\u00ad\\u200b\\u2028\\ue000\\ufeff""#
         );
+        // Assigned in Unicode 15 and in Unicode 16.
+        assert_eq!(name("\u{1fae8}\u{1fae9}".as_bytes()), "\"\u{1fae8}\\\\U0001fae9\"");
         assert_eq!(name("\u{e0001}".as_bytes()), r#""\\U000e0001""#);
         assert_eq!(name(b"\xff\xe2\x82z"), r#""\\xff\\xe2\\x82z""#);
     }

@@ -8,3 +8,4 @@ mod restic_patterns;
 mod restic_retention;
 #[cfg(test)]
 mod rng;
+mod tree_restic;
