@@ -1,6 +1,7 @@
 //! The engine from outside, with real programs as judges. (`cfg(test)` tells clippy that helpers are tests too.)
 
 mod chunker;
+mod index;
 mod restic;
 #[cfg(test)]
 mod restic_patterns;
