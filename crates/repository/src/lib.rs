@@ -22,6 +22,7 @@ pub mod prune;
 pub mod repository;
 pub mod restore;
 pub mod retention;
+mod save;
 pub mod snapshot;
 pub mod source;
 pub mod spool;

@@ -2,5 +2,6 @@
 
 pub mod digest;
 pub mod random;
+pub mod repository;
 pub mod restic;
 pub mod tree;

@@ -82,7 +82,13 @@ pub struct OpenReader<'k> {
 impl<'k> OpenReader<'k> {
     /// Verifies the message; a message that does not verify is an [`OpenError`] inside the `io::Error`.
     pub fn open(key: &'k MasterKey, spool: Spool) -> io::Result<Self> {
-        let end = spool.len().checked_sub(TAG_BYTES as u64).filter(|end| *end >= NONCE_BYTES as u64);
+        let length = spool.len();
+        Self::open_front(key, spool, length)
+    }
+
+    /// The same for a message in the first `length` bytes of a spool.
+    pub fn open_front(key: &'k MasterKey, spool: Spool, length: u64) -> io::Result<Self> {
+        let end = length.checked_sub(TAG_BYTES as u64).filter(|end| *end >= NONCE_BYTES as u64);
         let end = end.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, OpenError))?;
         let mut nonce = [0; NONCE_BYTES];
         spool.read_exact_at(&mut nonce, 0)?;
@@ -98,6 +104,10 @@ impl<'k> OpenReader<'k> {
         reader.next = NONCE_BYTES as u64;
         reader.part.clear();
         Ok(reader)
+    }
+
+    pub fn into_spool(self) -> Spool {
+        self.spool
     }
 
     /// Loads the next part of the ciphertext; returns its length, 0 at the end.

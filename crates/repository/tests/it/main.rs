@@ -1,5 +1,7 @@
 //! The engine from outside, with real programs as judges. (`cfg(test)` tells clippy that helpers are tests too.)
 
+#[cfg(test)]
+mod backup;
 mod chunker;
 mod index;
 mod restic;

@@ -1,0 +1,100 @@
+//! What a backup did, for people and for the summary in the snapshot.
+
+use crate::id::{BlobId, SnapshotId};
+use crate::save::SaveCounts;
+use crate::snapshot::{SnapshotSummary, SnapshotTime};
+use crate::source::EntryError;
+
+/// More lost entries than this are counted, not named: a list must not outgrow memory.
+const MOST_NAMED: usize = 50_000;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ItemCounts {
+    pub new: u64,
+    pub changed: u64,
+    pub unmodified: u64,
+}
+
+impl ItemCounts {
+    pub fn total(&self) -> u64 {
+        self.new + self.changed + self.unmodified
+    }
+}
+
+/// The outcome of a backup.
+#[derive(Debug, Default)]
+pub struct BackupReport {
+    /// None for a dry run, or when there was nothing to make a snapshot of.
+    pub snapshot: Option<SnapshotId>,
+    pub tree: Option<BlobId>,
+    pub files: ItemCounts,
+    pub dirs: ItemCounts,
+    /// Size of all files, read or not.
+    pub bytes_processed: u64,
+    /// Bytes really read from files.
+    pub bytes_read: u64,
+    pub data_blobs: u64,
+    pub tree_blobs: u64,
+    /// Plaintext bytes of new blobs.
+    pub bytes_added: u64,
+    /// Bytes that new blobs take in storage.
+    pub bytes_stored: u64,
+    /// Entries that could not be read, or not as they were a moment before.
+    pub lost: Vec<EntryError>,
+    /// All of them, also those beyond what `lost` holds.
+    pub lost_count: u64,
+    pub(super) saw_a_root: bool,
+}
+
+impl BackupReport {
+    pub(super) fn lose(&mut self, error: EntryError) {
+        self.lost_count += 1;
+        if self.lost.len() < MOST_NAMED {
+            self.lost.push(error);
+        }
+    }
+
+    /// The walk's half and the assembler's half of one report.
+    pub(super) fn merge(mut self, other: Self) -> Self {
+        let add = |a: ItemCounts, b: ItemCounts| ItemCounts {
+            new: a.new + b.new,
+            changed: a.changed + b.changed,
+            unmodified: a.unmodified + b.unmodified,
+        };
+        self.files = add(self.files, other.files);
+        self.dirs = add(self.dirs, other.dirs);
+        self.bytes_processed += other.bytes_processed;
+        self.bytes_read += other.bytes_read;
+        self.lost_count += other.lost_count;
+        let room = MOST_NAMED.saturating_sub(self.lost.len());
+        self.lost.extend(other.lost.into_iter().take(room));
+        self
+    }
+
+    pub(super) fn add_saved(&mut self, saved: &SaveCounts) {
+        self.data_blobs = saved.data_blobs;
+        self.tree_blobs = saved.tree_blobs;
+        self.bytes_added = saved.plain_bytes;
+        self.bytes_stored = saved.sealed_bytes;
+    }
+
+    pub(super) fn to_summary(&self, backup_start: SnapshotTime, backup_end: SnapshotTime) -> SnapshotSummary {
+        SnapshotSummary {
+            backup_start,
+            backup_end,
+            files_new: self.files.new,
+            files_changed: self.files.changed,
+            files_unmodified: self.files.unmodified,
+            dirs_new: self.dirs.new,
+            dirs_changed: self.dirs.changed,
+            dirs_unmodified: self.dirs.unmodified,
+            data_blobs: self.data_blobs,
+            tree_blobs: self.tree_blobs,
+            data_added: self.bytes_added,
+            data_added_packed: self.bytes_stored,
+            total_files_processed: self.files.total(),
+            total_bytes_processed: self.bytes_processed,
+            ..SnapshotSummary::default()
+        }
+    }
+}

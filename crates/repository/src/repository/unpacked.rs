@@ -1,0 +1,134 @@
+//! Files that are one sealed message each: indexes, snapshots and locks.
+//!
+//! In format version 2 the plaintext begins with byte 2 and a zstd frame, or with `{` or `[` when it is bare
+//! JSON. The file is named by the SHA-256 of its sealed bytes.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use super::Repository;
+use crate::config::Version;
+use crate::crypto::MasterKey;
+use crate::error::{Error, Result};
+use crate::id::{Id, IndexId};
+use crate::index::{Index, read_index_file};
+use crate::storage::{Body, FileId, FileKind, Storage, list_ids};
+use crate::{Counters, Ctx};
+
+const COMPRESSED: u8 = 2;
+/// Index and snapshot files beyond this are taken for damage.
+const MOST_FILE_BYTES: u64 = 1 << 30;
+/// What a hostile file may unpack to.
+const MOST_PLAIN_BYTES: u64 = 4 << 30;
+
+/// Reads and writes sealed files. Shared by a repository and its locks.
+pub struct SealedFiles {
+    storage: Arc<dyn Storage>,
+    master: MasterKey,
+    version: Version,
+}
+
+impl SealedFiles {
+    pub(super) fn new(storage: Arc<dyn Storage>, master: MasterKey, version: Version) -> Self {
+        Self { storage, master, version }
+    }
+
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    pub fn master_key(&self) -> &MasterKey {
+        &self.master
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Stores a file durably and returns its name.
+    pub fn save_unpacked(&self, kind: FileKind, plain: &[u8]) -> Result<Id> {
+        let mut sealed = Vec::new();
+        match self.version {
+            Version::V1 => self.master.seal(plain, &mut sealed),
+            Version::V2 => {
+                let mut packed = vec![COMPRESSED];
+                let frame = zstd::bulk::compress(plain, 3);
+                packed.extend(frame.expect("zstd compresses anything that is in memory"));
+                self.master.seal(&packed, &mut sealed);
+            }
+        }
+        let id = Id::of(&sealed);
+        self.storage.put(FileId::new(kind, id), &Body::from_bytes(sealed))?;
+        Ok(id)
+    }
+
+    /// The content of a small file: a snapshot or a lock.
+    pub fn load_unpacked(&self, kind: FileKind, id: Id) -> Result<Vec<u8>> {
+        let mut plain = Vec::new();
+        let read = self.open_unpacked(kind, id)?.take(MOST_PLAIN_BYTES).read_to_end(&mut plain);
+        read.map_err(|e| damaged(kind, id).because(e))?;
+        Ok(plain)
+    }
+
+    /// The content of a file as a stream, for index files.
+    pub fn open_unpacked(&self, kind: FileKind, id: Id) -> Result<Box<dyn Read + Send>> {
+        let file = FileId::new(kind, id);
+        let size = self.storage.size(file)?;
+        if size > MOST_FILE_BYTES {
+            return Err(damaged(kind, id).because(format!("it is {size} bytes long")));
+        }
+        let sealed = self.storage.read(file, 0..size)?;
+        if Id::of(&sealed) != id {
+            return Err(damaged(kind, id).because("its content has another name"));
+        }
+        let mut plain = Vec::new();
+        self.master.open(&sealed, &mut plain).map_err(|e| damaged(kind, id).because(e))?;
+        match plain.first() {
+            Some(&COMPRESSED) => {
+                let mut packed = std::io::Cursor::new(plain);
+                packed.set_position(1);
+                let decoder = zstd::stream::read::Decoder::with_buffer(packed);
+                Ok(Box::new(decoder.map_err(|e| damaged(kind, id).because(e))?))
+            }
+            Some(b'{' | b'[') => Ok(Box::new(std::io::Cursor::new(plain))),
+            _ => Err(damaged(kind, id).because("it begins with neither JSON nor the mark of compression")),
+        }
+    }
+}
+
+impl Repository {
+    /// Stores a file durably and returns its name.
+    pub fn save_unpacked(&self, kind: FileKind, plain: &[u8]) -> Result<Id> {
+        self.files.save_unpacked(kind, plain)
+    }
+
+    /// The content of a small file: a snapshot or a lock.
+    pub fn load_unpacked(&self, kind: FileKind, id: Id) -> Result<Vec<u8>> {
+        self.files.load_unpacked(kind, id)
+    }
+
+    /// Loads all index files anew.
+    pub fn load_index(&self, ctx: &Ctx) -> Result<()> {
+        let ids = list_ids(self.storage(), FileKind::Index)?;
+        ctx.counters.begin_phase("load index", ids.len() as u64, 0);
+        let mut index = Index::new();
+        for id in ids {
+            ctx.cancel.check()?;
+            self.read_index(IndexId::new(id), &mut index)?;
+            Counters::add(&ctx.counters.items_done, 1);
+        }
+        *self.index_mut() = index;
+        Ok(())
+    }
+
+    /// Adds the content of one index file to `index`.
+    pub(crate) fn read_index(&self, id: IndexId, index: &mut Index) -> Result<()> {
+        let content = self.files.open_unpacked(FileKind::Index, id.id())?;
+        read_index_file(content, &mut |pack, blobs| index.insert_pack(pack, blobs))
+            .map_err(|e| damaged(FileKind::Index, id.id()).because(e))
+    }
+}
+
+fn damaged(kind: FileKind, id: Id) -> Error {
+    Error::damaged(format!("the {kind} file {id} is damaged"))
+}

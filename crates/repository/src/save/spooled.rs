@@ -1,0 +1,186 @@
+//! Trees while they are encoded: in memory while small, sealed into a spool when giant.
+//!
+//! A directory of a million entries is one blob of hundreds of megabytes. From [`IN_MEMORY_BYTES`] on its
+//! JSON goes through compression and sealing straight into a spool, which becomes a pack of its own.
+
+use std::io::{self, Read, Write};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use zstd::stream::write::Encoder;
+
+use super::{SaveMode, Saved, Saver};
+use crate::blob::{BlobKind, BlobRef, PackedBlob};
+use crate::crypto::{OpenReader, SealWriter};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{BlobId, Id, PackId};
+use crate::pack::{FinishedPack, encode_header};
+use crate::repository::Repository;
+use crate::spool::Spool;
+use crate::storage::Body;
+
+const IN_MEMORY_BYTES: usize = 4 << 20;
+
+/// Takes the JSON of one tree.
+pub(crate) struct TreeBuffer<'r> {
+    repository: &'r Repository,
+    digest: Context,
+    length: u64,
+    memory: Vec<u8>,
+    spool: Option<SpoolWriter<'r>>,
+}
+
+/// A tree that is complete and has a name.
+pub(crate) struct FinishedTree {
+    pub(crate) id: BlobId,
+    pub(crate) content: TreeContent,
+}
+
+pub(crate) enum TreeContent {
+    Memory(Vec<u8>),
+    /// Sealed as it will be stored.
+    Spool {
+        sealed: Spool,
+        uncompressed_length: Option<NonZeroU32>,
+    },
+}
+
+enum SpoolWriter<'r> {
+    Plain(Box<SealWriter<'r, Spool>>),
+    Packed(Box<Encoder<'static, SealWriter<'r, Spool>>>),
+}
+
+impl<'r> TreeBuffer<'r> {
+    pub(crate) fn new(repository: &'r Repository) -> Self {
+        Self { repository, digest: Context::new(&SHA256), length: 0, memory: Vec::new(), spool: None }
+    }
+
+    pub(crate) fn finish(mut self) -> Result<FinishedTree> {
+        let spool = self.spool.take();
+        let Some(writer) = spool else {
+            let id = BlobId::of(&self.memory);
+            return Ok(FinishedTree { id, content: TreeContent::Memory(self.memory) });
+        };
+        let failed = |e: io::Error| Error::new(ErrorKind::Io, "cannot spool a giant tree").because(e);
+        let id = BlobId::new(Id::from_digest(&self.digest.finish()));
+        let (writer, length) = match writer {
+            SpoolWriter::Plain(writer) => (*writer, None),
+            SpoolWriter::Packed(encoder) => (encoder.finish().map_err(failed)?, Some(self.length)),
+        };
+        let uncompressed_length = match length {
+            None => None,
+            Some(length) => Some(u32::try_from(length).ok().and_then(NonZeroU32::new).ok_or_else(too_long)?),
+        };
+        let (sealed, _) = writer.finish().map_err(failed)?;
+        Ok(FinishedTree { id, content: TreeContent::Spool { sealed, uncompressed_length } })
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        let spool = Spool::create(&self.repository.settings().spool_folder)?;
+        let seal = SealWriter::new(self.repository.master_key(), spool)?;
+        let mut writer = match self.repository.compression().level() {
+            None => SpoolWriter::Plain(Box::new(seal)),
+            Some(level) => SpoolWriter::Packed(Box::new(Encoder::new(seal, level)?)),
+        };
+        self.digest.update(&self.memory);
+        writer.write_all(&self.memory)?;
+        self.memory = Vec::new();
+        self.spool = Some(writer);
+        Ok(())
+    }
+}
+
+impl Write for TreeBuffer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.spool.is_none() && self.memory.len() + bytes.len() > IN_MEMORY_BYTES {
+            self.spill()?;
+        }
+        match &mut self.spool {
+            None => self.memory.extend_from_slice(bytes),
+            Some(spool) => {
+                spool.write_all(bytes)?;
+                self.digest.update(bytes);
+            }
+        }
+        self.length += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for SpoolWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(writer) => writer.write(bytes),
+            Self::Packed(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Saver<'_> {
+    /// Saves a giant tree as a pack of its own, unless it is known.
+    pub(crate) fn save_spooled(
+        &self,
+        id: BlobId,
+        mut sealed: Spool,
+        uncompressed_length: Option<NonZeroU32>,
+    ) -> Result<Saved> {
+        let blob = BlobRef { kind: BlobKind::Tree, id };
+        if !self.claim(blob) {
+            return Ok(Saved::Known);
+        }
+        let length = u32::try_from(sealed.len()).map_err(|_| too_long())?;
+        let packed = PackedBlob { blob, offset: 0, length, uncompressed_length };
+        let saved = self.count_new(BlobKind::Tree, packed.plain_length(), sealed.len());
+        if self.mode == SaveMode::DryRun {
+            return Ok(saved);
+        }
+        let failed = |e: io::Error| Error::new(ErrorKind::Io, "cannot spool a giant tree").because(e);
+        sealed.write_all(&encode_header(&[packed], self.repository.master_key())).map_err(failed)?;
+        let pack_id = PackId::new(digest_of(&mut sealed.reader()).map_err(failed)?);
+        let sealed = self.verify_spooled(packed, sealed).map_err(|e| {
+            Error::damaged(format!("the new {blob} does not decode to what was written")).because(e)
+        })?;
+        self.repository.storage().put(pack_id.into(), &Body::Spool(Arc::new(sealed)))?;
+        self.publish(&FinishedPack { id: pack_id, body: Vec::new(), blobs: vec![packed] })?;
+        Ok(saved)
+    }
+
+    /// Decodes the spooled blob again, as [`FinishedPack::verify`] does for packs in memory.
+    fn verify_spooled(&self, packed: PackedBlob, spool: Spool) -> io::Result<Spool> {
+        let mut opened =
+            OpenReader::open_front(self.repository.master_key(), spool, u64::from(packed.length))?;
+        let digest = match packed.uncompressed_length {
+            None => digest_of(&mut opened)?,
+            Some(_) => digest_of(&mut zstd::stream::read::Decoder::new(&mut opened)?)?,
+        };
+        if digest != packed.blob.id.id() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its content has another name"));
+        }
+        Ok(opened.into_spool())
+    }
+}
+
+fn digest_of(reader: &mut dyn Read) -> io::Result<Id> {
+    let mut digest = Context::new(&SHA256);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = reader.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(Id::from_digest(&digest.finish()));
+        }
+        digest.update(buffer.get(..read).unwrap_or_default());
+    }
+}
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::Unsupported, "a directory listing of 4 GiB or more does not fit into the format")
+}
