@@ -1,6 +1,7 @@
 //! What the tests share. Never linked into the product.
 
 pub mod digest;
+pub mod fuzz;
 pub mod random;
 pub mod repository;
 pub mod restic;

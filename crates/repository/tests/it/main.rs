@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod backup;
 mod chunker;
+mod corpus;
 mod index;
 mod restic;
 #[cfg(test)]
@@ -11,4 +12,5 @@ mod restic_patterns;
 mod restic_retention;
 #[cfg(test)]
 mod rng;
+mod snapshot_restic;
 mod tree_restic;
