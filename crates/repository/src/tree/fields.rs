@@ -82,6 +82,9 @@ pub(super) struct FieldReader<R> {
     /// Memory for the next content list.
     pub(super) spare: Vec<BlobId>,
     scratch: Vec<u8>,
+    /// The time read last and its text: the times of a node are often the same.
+    time: NodeTime,
+    time_text: Vec<u8>,
     has_raw_target: bool,
     attributes_bytes: usize,
 }
@@ -93,6 +96,8 @@ impl<R> FieldReader<R> {
             complaint: None,
             spare: Vec::new(),
             scratch: Vec::new(),
+            time: NodeTime::UNKNOWN,
+            time_text: b"0001-01-01T00:00:00Z".to_vec(),
             has_raw_target: false,
             attributes_bytes: 0,
         }
@@ -183,11 +188,18 @@ impl<R: Read> FieldReader<R> {
         if !self.opens(b'"', "has a time that is not a string")? {
             return Ok(NodeTime::UNKNOWN);
         }
-        let time = parse_time(self.input.string()?.text);
-        if time.is_none() {
-            self.complain("has a time that is none");
+        let text = self.input.string()?.text;
+        if text == self.time_text {
+            return Ok(self.time);
         }
-        Ok(time.unwrap_or(NodeTime::UNKNOWN))
+        let Some(time) = parse_time(text) else {
+            self.complain("has a time that is none");
+            return Ok(NodeTime::UNKNOWN);
+        };
+        self.time_text.clear();
+        self.time_text.extend_from_slice(text);
+        self.time = time;
+        Ok(time)
     }
 
     /// Takes a string and hands out its text: valid UTF-8, escapes undone.
@@ -196,14 +208,15 @@ impl<R: Read> FieldReader<R> {
             return Ok("");
         }
         let string = self.input.string()?;
-        if !string.is_escaped && str::from_utf8(string.text).is_ok() {
-            return Ok(str::from_utf8(string.text).unwrap_or_default());
-        }
-        if !string.is_escaped {
+        if string.is_escaped {
+            if !unescape_json(string.text, &mut self.scratch) {
+                self.complaint.get_or_insert("has a string with an escape that is none");
+            }
+        } else if let Ok(text) = str::from_utf8(string.text) {
+            return Ok(text);
+        } else {
             self.scratch.clear();
             push_lossy(&mut self.scratch, string.text);
-        } else if !unescape_json(string.text, &mut self.scratch) {
-            self.complaint.get_or_insert("has a string with an escape that is none");
         }
         Ok(str::from_utf8(&self.scratch).unwrap_or_default())
     }
@@ -359,17 +372,24 @@ fn decode_id(text: &[u8]) -> Option<BlobId> {
     for (byte, pair) in bytes.iter_mut().zip(text.as_chunks::<2>().0) {
         let [high, low] = pair.map(hex_value);
         invalid |= high | low;
-        *byte = high << 4 | low & 15;
+        *byte = high << 4 | (low & 15);
     }
     (invalid < 16).then(|| BlobId::new(Id::from_bytes(bytes)))
 }
 
 /// The value of a hex digit, or 255.
 fn hex_value(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        b'a'..=b'f' => digit - b'a' + 10,
-        b'A'..=b'F' => digit - b'A' + 10,
-        _ => 255,
-    }
+    HEX_VALUES.get(usize::from(digit)).copied().unwrap_or(255)
 }
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        values[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};

@@ -305,5 +305,19 @@ impl Nesting {
 
 /// How many bytes come before a quote, a backslash or a control character.
 fn plain_length(text: &[u8]) -> usize {
-    text.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\').unwrap_or(text.len())
+    let (words, tail) = text.as_chunks::<8>();
+    let in_words = words.iter().position(|word| has_special(u64::from_le_bytes(*word)));
+    let start = 8 * in_words.unwrap_or(words.len());
+    let rest = if in_words.is_some() { text.get(start..).unwrap_or_default() } else { tail };
+    let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    start + rest.iter().position(is_special).unwrap_or(rest.len())
+}
+
+/// True if one of the eight bytes of `word` ends a run of plain text; may be true for others than ASCII as well.
+fn has_special(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let quotes = word ^ (ONES * 0x22);
+    let backslashes = word ^ (ONES * 0x5c);
+    let below = word.wrapping_sub(ONES * 0x20) | quotes.wrapping_sub(ONES) | backslashes.wrapping_sub(ONES);
+    below & (ONES * 0x80) != 0
 }

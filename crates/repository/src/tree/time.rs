@@ -166,13 +166,14 @@ fn push_offset(out: &mut Vec<u8>, offset: i32) {
     push_digits(out, minutes.abs() % 60, 2);
 }
 
-fn push_digits(out: &mut Vec<u8>, value: i64, digits: u32) {
-    let value = value.unsigned_abs();
-    let mut place = 10_u64.pow(digits - 1);
-    while place > 0 {
-        out.push(b'0' + (value / place % 10) as u8);
-        place /= 10;
+fn push_digits(out: &mut Vec<u8>, value: i64, digits: usize) {
+    let mut text = [b'0'; 9];
+    let mut rest = value.unsigned_abs();
+    for digit in text.iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
     }
+    out.extend_from_slice(text.get(text.len() - digits..).unwrap_or_default());
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar extended both ways.
@@ -218,8 +219,7 @@ pub fn parse_time(text: &[u8]) -> Option<NodeTime> {
     let year = two(y1, y2)? * 100 + two(y3, y4)?;
     let (month, day) = (two(m1, m2)?, two(d1, d2)?);
     let (hour, minute, second) = (two(h1, h2)?, two(n1, n2)?, two(s1, s2)?);
-    let days = days_from_civil(year, month, day);
-    if !(1..=12).contains(&month) || civil_from_days(days) != (year, month, day) {
+    if day == 0 || day > days_of_month(year, month)? {
         return None;
     }
     if hour > 23 || minute > 59 || second > 59 {
@@ -227,8 +227,19 @@ pub fn parse_time(text: &[u8]) -> Option<NodeTime> {
     }
     let (nanoseconds, rest) = parse_fraction(rest)?;
     let offset = parse_offset(rest)?;
-    let seconds = days * DAY_SECONDS + hour * 3600 + minute * 60 + second - offset;
+    let seconds =
+        days_from_civil(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second - offset;
     Some(NodeTime { seconds, nanoseconds })
+}
+
+fn days_of_month(year: i64, month: i64) -> Option<i64> {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => Some(31),
+        4 | 6 | 9 | 11 => Some(30),
+        2 => Some(28 + i64::from(is_leap)),
+        _ => None,
+    }
 }
 
 fn two(tens: u8, ones: u8) -> Option<i64> {
