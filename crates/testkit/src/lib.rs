@@ -5,4 +5,5 @@ pub mod fuzz;
 pub mod random;
 pub mod repository;
 pub mod restic;
+pub mod soak;
 pub mod tree;
