@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::Errno;
@@ -42,6 +42,8 @@ pub(super) struct Dir {
     parent: Option<Arc<Dir>>,
     name: CString,
     reach: Reach,
+    /// Device and inode, as first opened.
+    identity: OnceLock<(u64, u64)>,
     slot: Mutex<Option<Arc<OwnedFd>>>,
     pool: Arc<Pool>,
 }
@@ -112,8 +114,10 @@ impl Dir {
         name: CString,
         reach: Reach,
     ) -> io::Result<(Arc<Self>, Stat)> {
-        let dir = Arc::new(Self { parent, name, reach, slot: Mutex::default(), pool: Arc::clone(pool) });
+        let (identity, slot, pool) = (OnceLock::new(), Mutex::default(), Arc::clone(pool));
+        let dir = Arc::new(Self { parent, name, reach, identity, slot, pool });
         let stat = fstat(dir.fd()?)?;
+        dir.identity.get_or_init(|| (stat.st_dev, stat.st_ino));
         Ok((dir, stat))
     }
 
@@ -148,6 +152,22 @@ impl Dir {
         *self.slot() = Some(Arc::clone(&fd));
         self.pool.note(self);
         Ok(fd)
+    }
+
+    /// Opens the parent by way of `..` if it had to be closed, provided that it is still the same folder: the way back
+    /// up from a depth then costs one step for each level. The parent can no longer be listed.
+    pub(super) fn reopen_parent(&self) {
+        let Some(parent) = &self.parent else { return };
+        let Some(own) = self.slot().clone() else { return };
+        if parent.slot().is_some() {
+            return;
+        }
+        let Ok(fd) = self.pool.open_at(own.as_fd(), c"..", OFlags::PATH | OFlags::DIRECTORY) else { return };
+        let identity = fstat(&fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+        if identity.is_some() && identity == parent.identity.get().copied() {
+            *parent.slot() = Some(Arc::new(fd));
+            self.pool.note(parent);
+        }
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {

@@ -190,6 +190,9 @@ impl Walk {
 
     fn pop(&mut self) -> Option<Step> {
         let frame = self.stack.pop()?;
+        if let Some(dir) = &frame.dir {
+            dir.reopen_parent();
+        }
         if let Names::Read(listing) = &frame.names {
             self.names_bytes = self.names_bytes.saturating_sub(listing.bytes());
         }

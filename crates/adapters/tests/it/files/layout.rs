@@ -30,7 +30,7 @@ fn ground() -> (TempDir, TempDir) {
     (ground, vault)
 }
 
-fn restic(vault: &Path, current: &Path, arguments: &[&str]) -> String {
+pub(super) fn restic(vault: &Path, current: &Path, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new("restic")
         .current_dir(current)
         .env("RESTIC_PASSWORD", "x")
@@ -40,13 +40,14 @@ fn restic(vault: &Path, current: &Path, arguments: &[&str]) -> String {
         .output()
         .expect("restic must be installed to run this test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    output.stdout
 }
 
 /// Backs the roots up with restic and lists the paths in the snapshot.
 fn paths_by_restic(vault: &Path, current: &Path, roots: &[&str]) -> Vec<String> {
     restic(vault, current, &[&["backup"], roots].concat());
-    restic(vault, current, &["ls", "latest"]).lines().map(str::to_owned).collect()
+    let listed = String::from_utf8(restic(vault, current, &["ls", "latest"])).unwrap();
+    listed.lines().map(str::to_owned).collect()
 }
 
 fn assert_like_restic(current: &Path, vault: &Path, roots: &[&str]) {

@@ -1,10 +1,17 @@
 //! Files of this machine as a source, on real file systems in temporary folders.
 
+mod content;
+mod errors;
+mod exclude;
 mod layout;
+mod limits;
+mod nodes;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use lifeboat_adapters::files::{FilesOptions, FilesSource};
+use lifeboat_adapters::files::{FilesOptions, FilesSource, Select};
 use lifeboat_repository::Ctx;
 use lifeboat_repository::source::{Entry, EntryError, Event, Source};
 
@@ -64,4 +71,40 @@ pub(crate) fn walk(mut source: FilesSource) -> Walked {
 
 pub(crate) fn walk_roots(roots: &[&str], current: &Path) -> Walked {
     walk(open(roots, current, FilesOptions::default()))
+}
+
+/// The content of an entry, by opening and reading it.
+pub(crate) fn content(entry: &Entry) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    entry.access.open().unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+pub(crate) fn write(folder: &Path, files: &[&str]) {
+    for file in files {
+        let path = folder.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, file).unwrap();
+    }
+}
+
+/// Selects by a function.
+pub(crate) struct SelectBy<F>(pub(crate) F);
+
+impl<F: Fn(&Path, bool) -> bool + Send + Sync> Select for SelectBy<F> {
+    fn includes(&self, path: &Path, is_dir: bool) -> bool {
+        (self.0)(path, is_dir)
+    }
+}
+
+pub(crate) fn selecting(select: impl Fn(&Path, bool) -> bool + Send + Sync + 'static) -> FilesOptions {
+    FilesOptions { select: Arc::new(SelectBy(select)), ..FilesOptions::default() }
+}
+
+/// Gives up, in this thread, what lets root read all there is.
+pub(crate) fn obey_permissions() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let mut sets = capabilities(None).unwrap();
+    sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+    set_capabilities(None, sets).unwrap();
 }
