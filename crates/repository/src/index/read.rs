@@ -1,7 +1,7 @@
 //! Reads index files as a stream, a pack at a time.
 //!
-//! Other programs write index files as long as they like, so neither the text nor what it says is ever held
-//! as a whole. Whatever the bytes are, the answer is packs or an error, and the memory used is bounded.
+//! Other programs write index files as long as they like, so neither the text nor what it says is held as a
+//! whole beyond a usual length. Whatever the bytes are, the answer is packs or an error, and the memory used is bounded.
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -11,11 +11,14 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::file::BlobJson;
 use crate::blob::PackedBlob;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::id::PackId;
 
 /// A pack's header has no room for more; a file that says otherwise is damaged.
 const MOST_PACK_BLOBS: usize = 500_000;
+
+/// An index file of the usual length fits, and is parsed much faster in one piece.
+const MOST_BYTES_AT_ONCE: u64 = 16 << 20;
 
 /// Nothing an index file means to say needs a longer text.
 const MOST_STRING_BYTES: usize = 64 * 1024;
@@ -24,12 +27,26 @@ const MOST_STRING_BYTES: usize = 64 * 1024;
 /// the first versions of restic wrote, is read as well.
 ///
 /// A damaged file may have shown some packs before the damage is met.
-pub fn read_index_file(input: impl Read, visit: &mut dyn FnMut(PackId, &[PackedBlob])) -> Result<()> {
-    let input = BufReader::with_capacity(128 * 1024, ShortStrings::new(input));
-    let mut json = serde_json::Deserializer::from_reader(input);
+pub fn read_index_file(mut input: impl Read, visit: &mut dyn FnMut(PackId, &[PackedBlob])) -> Result<()> {
+    let damaged = |cause: Cause| Error::damaged("the index file is damaged").because(cause);
+    let mut start = Vec::new();
+    input.by_ref().take(MOST_BYTES_AT_ONCE).read_to_end(&mut start).map_err(|cause| damaged(cause.into()))?;
+    let parsed = if (start.len() as u64) < MOST_BYTES_AT_ONCE {
+        parse(serde_json::Deserializer::from_slice(&start), visit)
+    } else {
+        let input = BufReader::with_capacity(128 * 1024, ShortStrings::new(start.as_slice().chain(input)));
+        parse(serde_json::Deserializer::from_reader(input), visit)
+    };
+    parsed.map_err(|cause| damaged(cause.into()))
+}
+
+fn parse<'de, R: serde_json::de::Read<'de>>(
+    mut json: serde_json::Deserializer<R>,
+    visit: &mut dyn FnMut(PackId, &[PackedBlob]),
+) -> Result<(), serde_json::Error> {
     let mut packs = Packs { visit, blobs: Vec::new() };
-    let parsed = FileSeed(&mut packs).deserialize(&mut json).and_then(|()| json.end());
-    parsed.map_err(|cause| Error::damaged("the index file is damaged").because(cause))
+    FileSeed(&mut packs).deserialize(&mut json)?;
+    json.end()
 }
 
 /// Where packs go, and the room for the blobs of one.
