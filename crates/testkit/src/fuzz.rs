@@ -4,6 +4,7 @@
 //! them, so that what a long run finds stays found.
 
 use jiff::tz::TimeZone;
+use lifeboat_repository::index::{Index, IndexFileBuilder, read_index_file};
 use lifeboat_repository::snapshot::SnapshotFile;
 use lifeboat_repository::tree::{Node, TreeEncoder, ZoneOffsets, parse_nodes};
 
@@ -30,4 +31,24 @@ pub fn snapshot(bytes: &[u8]) {
     let Ok(snapshot) = SnapshotFile::parse(bytes) else { return };
     let again = SnapshotFile::parse(&snapshot.to_json()).expect("our snapshots are snapshots");
     assert_eq!(again, snapshot);
+}
+
+/// Any bytes as an index file. What can be parsed is the same after writing, and is found in an index.
+pub fn index(bytes: &[u8]) {
+    let mut packs = Vec::new();
+    if read_index_file(bytes, &mut |pack, blobs| packs.push((pack, blobs.to_vec()))).is_err() {
+        return;
+    }
+    let (mut file, mut index) = (IndexFileBuilder::new(), Index::new());
+    for (pack, blobs) in &packs {
+        file.add_pack(*pack, blobs);
+        index.insert_pack(*pack, blobs);
+    }
+    let mut again = Vec::new();
+    read_index_file(&file.encode()[..], &mut |pack, blobs| again.push((pack, blobs.to_vec())))
+        .expect("our index files are index files");
+    assert_eq!(again, packs);
+    for (pack, blobs) in &packs {
+        assert!(blobs.iter().all(|packed| index.get_all(packed.blob).any(|place| place.pack == *pack)));
+    }
 }

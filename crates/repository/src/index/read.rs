@@ -28,25 +28,31 @@ const MOST_STRING_BYTES: usize = 64 * 1024;
 ///
 /// A damaged file may have shown some packs before the damage is met.
 pub fn read_index_file(mut input: impl Read, visit: &mut dyn FnMut(PackId, &[PackedBlob])) -> Result<()> {
-    let damaged = |cause: Cause| Error::damaged("the index file is damaged").because(cause);
     let mut start = Vec::new();
-    input.by_ref().take(MOST_BYTES_AT_ONCE).read_to_end(&mut start).map_err(|cause| damaged(cause.into()))?;
-    let parsed = if (start.len() as u64) < MOST_BYTES_AT_ONCE {
+    input.by_ref().take(MOST_BYTES_AT_ONCE).read_to_end(&mut start).map_err(damaged)?;
+    if (start.len() as u64) < MOST_BYTES_AT_ONCE {
         parse(serde_json::Deserializer::from_slice(&start), visit)
     } else {
-        let input = BufReader::with_capacity(128 * 1024, ShortStrings::new(start.as_slice().chain(input)));
-        parse(serde_json::Deserializer::from_reader(input), visit)
-    };
-    parsed.map_err(|cause| damaged(cause.into()))
+        read_streamed(start.as_slice().chain(input), visit)
+    }
+}
+
+/// The same, whatever the length, without holding the text.
+pub(super) fn read_streamed(input: impl Read, visit: &mut dyn FnMut(PackId, &[PackedBlob])) -> Result<()> {
+    let input = BufReader::with_capacity(128 * 1024, ShortStrings::new(input));
+    parse(serde_json::Deserializer::from_reader(input), visit)
+}
+
+fn damaged(cause: impl Into<Cause>) -> Error {
+    Error::damaged("the index file is damaged").because(cause)
 }
 
 fn parse<'de, R: serde_json::de::Read<'de>>(
     mut json: serde_json::Deserializer<R>,
     visit: &mut dyn FnMut(PackId, &[PackedBlob]),
-) -> Result<(), serde_json::Error> {
+) -> Result<()> {
     let mut packs = Packs { visit, blobs: Vec::new() };
-    FileSeed(&mut packs).deserialize(&mut json)?;
-    json.end()
+    FileSeed(&mut packs).deserialize(&mut json).and_then(|()| json.end()).map_err(damaged)
 }
 
 /// Where packs go, and the room for the blobs of one.

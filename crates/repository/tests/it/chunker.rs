@@ -4,8 +4,7 @@ use std::fs;
 
 use lifeboat_repository::chunker::{ChunkStream, Chunker, Polynomial};
 use lifeboat_repository::id::BlobId;
-
-use crate::restic::Restic;
+use lifeboat_testkit::restic::Restic;
 
 fn noise(mut state: u64, len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len + 8);
@@ -24,7 +23,8 @@ fn text(len: usize) -> Vec<u8> {
 
 #[test]
 fn restic_cuts_the_same_chunks() {
-    let restic = Restic::init();
+    let work = tempfile::tempdir().unwrap();
+    let restic = Restic::init(work.path().join("repository"));
     let mixed = [noise(1, 24 << 20), vec![0; 3 << 20], text(4 << 20), vec![7; 9 << 20], noise(2, 12_345)];
     let files = [
         ("mixed", mixed.concat()),
@@ -32,19 +32,20 @@ fn restic_cuts_the_same_chunks() {
         ("shortest", noise(4, 512 << 10)),
         ("longest", vec![9; 8 << 20]),
     ];
-    let source = restic.folder().join("source");
+    let source = work.path().join("source");
     fs::create_dir(&source).unwrap();
     for (name, content) in &files {
         fs::write(source.join(name), content).unwrap();
     }
-    restic.run(&["backup", "source"]);
+    restic.backup(work.path(), ["source"]);
 
-    let config = restic.json(&["cat", "config"]);
+    let json = |printed: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&printed).unwrap();
+    let config = json(restic.run(["cat", "config"]));
     let polynomial: Polynomial = serde_json::from_value(config["chunker_polynomial"].clone()).unwrap();
     let chunker = Chunker::new(polynomial);
-    let snapshots = restic.json(&["snapshots", "--json"]);
-    let root = restic.json(&["cat", "blob", snapshots[0]["tree"].as_str().unwrap()]);
-    let tree = restic.json(&["cat", "blob", root["nodes"][0]["subtree"].as_str().unwrap()]);
+    let snapshots = json(restic.snapshots().into_bytes());
+    let root = json(restic.cat("blob", snapshots[0]["tree"].as_str().unwrap()));
+    let tree = json(restic.cat("blob", root["nodes"][0]["subtree"].as_str().unwrap()));
     let nodes = tree["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), files.len());
     for (name, content) in &files {

@@ -34,3 +34,8 @@ fn no_tree_of_the_corpus_breaks_the_parser() {
 fn no_snapshot_of_the_corpus_breaks_the_parser() {
     replay("snapshot", fuzz::snapshot);
 }
+
+#[test]
+fn no_index_file_of_the_corpus_breaks_the_parser() {
+    replay("index", fuzz::index);
+}

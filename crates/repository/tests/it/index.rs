@@ -6,27 +6,27 @@ use std::fs;
 use lifeboat_repository::blob::{BlobKind, BlobRef};
 use lifeboat_repository::id::BlobId;
 use lifeboat_repository::index::{Index, IndexFileBuilder, read_index_file};
-
-use crate::restic::Restic;
+use lifeboat_testkit::restic::Restic;
 
 #[test]
 fn index_files_written_by_restic_are_read() {
-    let restic = Restic::init();
-    let source = restic.folder().join("source");
+    let work = tempfile::tempdir().unwrap();
+    let restic = Restic::init(work.path().join("repository"));
+    let source = work.path().join("source");
     fs::create_dir(&source).unwrap();
     for number in 0..200 {
         fs::write(source.join(number.to_string()), format!("{number}\n").repeat(1000)).unwrap();
     }
-    restic.run(&["backup", "source"]);
+    restic.backup(work.path(), ["source"]);
     fs::write(source.join("one more"), "of a second backup").unwrap();
-    restic.run(&["backup", "source"]);
+    restic.backup(work.path(), ["source"]);
 
     let mut index = Index::new();
     let mut copy = IndexFileBuilder::new();
-    let names = String::from_utf8(restic.run(&["list", "index"])).unwrap();
+    let names = String::from_utf8(restic.run(["list", "index"])).unwrap();
     assert_eq!(names.lines().count(), 2);
     for name in names.lines() {
-        let json = restic.run(&["cat", "index", name]);
+        let json = restic.cat("index", name);
         read_index_file(json.as_slice(), &mut |pack, blobs| {
             index.insert_pack(pack, blobs);
             copy.add_pack(pack, blobs);
@@ -34,7 +34,7 @@ fn index_files_written_by_restic_are_read() {
         .unwrap();
     }
 
-    let listed = String::from_utf8(restic.run(&["list", "blobs"])).unwrap();
+    let listed = String::from_utf8(restic.run(["list", "blobs"])).unwrap();
     let theirs: BTreeSet<BlobRef> = listed
         .lines()
         .map(|line| {

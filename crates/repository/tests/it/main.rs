@@ -5,7 +5,6 @@ mod backup;
 mod chunker;
 mod corpus;
 mod index;
-mod restic;
 #[cfg(test)]
 mod restic_patterns;
 #[cfg(test)]
