@@ -94,3 +94,65 @@ impl FinishedPack {
 }
 
 const _: () = assert!(MOST_BLOBS * 41 + OVERHEAD_BYTES < super::MOST_HEADER_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::BlobKind;
+    use crate::error::ErrorKind;
+    use crate::id::BlobId;
+    use crate::pack::Compression;
+
+    fn data(plaintext: &[u8]) -> BlobRef {
+        BlobRef { kind: BlobKind::Data, id: BlobId::of(plaintext) }
+    }
+
+    fn pack_of(key: &MasterKey, blobs: &[(BlobRef, &[u8])]) -> FinishedPack {
+        let mut builder = PackBuilder::new(1000);
+        for (blob, plaintext) in blobs {
+            let mut sealed = Vec::new();
+            let length = BlobCodec::new(key, Compression::Auto).seal(plaintext, &mut sealed);
+            builder.add(*blob, &sealed, length);
+        }
+        builder.finish(key)
+    }
+
+    fn verify(pack: &FinishedPack, key: &MasterKey) -> Result<()> {
+        pack.verify(&mut BlobCodec::new(key, Compression::Auto), &mut Vec::new())
+    }
+
+    const TEXT: &[u8] = b"text text text text text text text text text text text text text text text";
+
+    #[test]
+    fn a_bit_flipped_after_sealing_is_found_before_the_pack_is_stored() {
+        let key = MasterKey::random();
+        let mut pack = pack_of(&key, &[(data(TEXT), TEXT), (data(b"x"), b"x")]);
+        verify(&pack, &key).unwrap();
+        for bit in 0..usize::try_from(pack.sealed_bytes()).unwrap() * 8 {
+            pack.body[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(verify(&pack, &key).unwrap_err().kind, ErrorKind::Damaged, "bit {bit}");
+            pack.body[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn a_bit_flipped_between_hashing_and_compressing_is_found_before_the_pack_is_stored() {
+        let key = MasterKey::random();
+        let mut flipped = TEXT.to_vec();
+        flipped[10] ^= 4;
+        let error = verify(&pack_of(&key, &[(data(TEXT), &flipped)]), &key).unwrap_err();
+        assert!(error.to_string().contains("faulty"), "{error}");
+    }
+
+    #[test]
+    fn what_a_faulty_compressor_wrote_is_found_before_the_pack_is_stored() {
+        let key = MasterKey::random();
+        let mut frame = zstd::bulk::compress(TEXT, 3).unwrap();
+        let last = frame.len() - 1;
+        frame[last] ^= 1;
+        let (mut sealed, mut builder) = (Vec::new(), PackBuilder::new(1000));
+        key.seal(&frame, &mut sealed);
+        builder.add(data(TEXT), &sealed, u32::try_from(TEXT.len()).ok().and_then(NonZeroU32::new));
+        assert_eq!(verify(&builder.finish(&key), &key).unwrap_err().kind, ErrorKind::Damaged);
+    }
+}
