@@ -6,4 +6,6 @@ pub mod random;
 pub mod repository;
 pub mod restic;
 pub mod soak;
+pub mod storage;
+pub mod time;
 pub mod tree;

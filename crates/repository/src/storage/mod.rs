@@ -13,11 +13,19 @@ use crate::error::Cause;
 use crate::id::{Id, IndexId, KeyId, LockId, PackId, SnapshotId};
 use crate::spool::Spool;
 
+pub mod cache;
+pub mod interruptible;
 pub mod local;
 pub mod mem;
+pub mod retry;
+pub mod throttle;
 
+pub use cache::Cache;
+pub use interruptible::Interruptible;
 pub use local::LocalStorage;
 pub use mem::MemStorage;
+pub use retry::{Retry, RetryPolicy};
+pub use throttle::{Rates, Throttle};
 
 /// The six kinds of files of a repository (restic: Design, section "Repository Layout").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,6 +182,40 @@ pub trait Storage: Send + Sync {
 
     /// Where this is, for messages to people.
     fn describe(&self) -> String;
+}
+
+impl<S: Storage + ?Sized> Storage for Arc<S> {
+    fn create(&self) -> Result<(), StorageError> {
+        (**self).create()
+    }
+
+    fn put(&self, file: FileId, body: &Body) -> Result<(), StorageError> {
+        (**self).put(file, body)
+    }
+
+    fn read(&self, file: FileId, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
+        (**self).read(file, range)
+    }
+
+    fn size(&self, file: FileId) -> Result<u64, StorageError> {
+        (**self).size(file)
+    }
+
+    fn list(&self, kind: FileKind, visit: &mut dyn FnMut(Stored) -> bool) -> Result<(), StorageError> {
+        (**self).list(kind, visit)
+    }
+
+    fn delete(&self, file: FileId) -> Result<(), StorageError> {
+        (**self).delete(file)
+    }
+
+    fn sweep(&self, before: Timestamp) -> Result<u64, StorageError> {
+        (**self).sweep(before)
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
 }
 
 /// The ids of all files of a kind, sorted.

@@ -12,4 +12,6 @@ mod restic_retention;
 #[cfg(test)]
 mod rng;
 mod snapshot_restic;
+#[cfg(test)]
+mod storage;
 mod tree_restic;
