@@ -3,6 +3,8 @@
 //! Taking one is: look, write ours, wait, look again; of two that look at the same moment at least one sees the
 //! other and steps back. A crash leaves the lock file; the next command on the same host finds the process dead
 //! and removes it, other hosts leave it to `unlock`.
+//!
+//! Restic asks whether a process lives by sending it a hangup, so a program that takes locks must survive SIGHUP.
 
 use std::sync::Arc;
 use std::time::Duration;
