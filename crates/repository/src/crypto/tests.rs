@@ -1,3 +1,5 @@
+//! Sealing and opening against known answers, against damage, and whole against streamed.
+
 use std::io::{Read, Write};
 
 use proptest::prelude::*;

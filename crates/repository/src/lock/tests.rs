@@ -1,3 +1,5 @@
+//! Locks beside other locks: of the living, of the dead, of other hosts, and when the clock jumps.
+
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,3 +1,5 @@
+//! Repositories made and opened, their passwords, and sealed files when they are damaged.
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

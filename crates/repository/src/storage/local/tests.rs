@@ -1,3 +1,5 @@
+//! The local folder as a storage: whole files only, in the right order, whatever lies around.
+
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
