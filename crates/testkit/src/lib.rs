@@ -1,5 +1,6 @@
 //! What the tests share. Never linked into the product.
 
+pub mod cgroup;
 pub mod digest;
 pub mod fuzz;
 pub mod random;

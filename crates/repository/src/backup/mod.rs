@@ -69,7 +69,7 @@ impl Repository {
         let parent_tree = parent.map(|snapshot| snapshot.tree);
         let mode = if options.dry_run { SaveMode::DryRun } else { SaveMode::New };
         let saver = Saver::new(self, lock, mode, ctx);
-        let ran = run_pipeline(&saver, source, &options, parent_tree, ctx);
+        let ran = lock.keep_while(ctx, || run_pipeline(&saver, source, &options, parent_tree, ctx));
         let finished = saver.finish();
         let (root, mut report) = match ran {
             // The failure that an upload left behind explains better than the end of the pipeline it caused.
