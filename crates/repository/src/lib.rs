@@ -15,6 +15,7 @@ pub mod error;
 pub mod id;
 pub mod index;
 pub mod key;
+mod live;
 pub mod lock;
 pub mod pack;
 pub mod pattern;

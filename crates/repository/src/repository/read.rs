@@ -89,7 +89,7 @@ impl<'r> BlobReader<'r> {
                 reader.read_at(blob, place, &mut plain)?;
                 Box::new(io::Cursor::new(plain))
             } else {
-                reader.spooled(blob, place)?
+                reader.stream_at(blob, place)?
             };
             Ok(TreeReader { nodes: parse_nodes(input), id, is_over: false })
         })
@@ -127,7 +127,8 @@ impl<'r> BlobReader<'r> {
         self.codec.open(blob, &sealed, place.uncompressed_length, plain)
     }
 
-    fn spooled(&self, blob: BlobRef, place: &Location) -> Result<Box<dyn Read + 'r>> {
+    /// The plaintext at one place as a stream, which fails at its end if it is not what it is named after.
+    pub(crate) fn stream_at(&self, blob: BlobRef, place: &Location) -> Result<Box<dyn Read + 'r>> {
         let repository = self.repository;
         let failed = |cause: io::Error| {
             let kind =

@@ -2,8 +2,12 @@
 
 #[cfg(test)]
 mod backup;
+#[cfg(test)]
+mod check;
 mod chunker;
 mod corpus;
+#[cfg(test)]
+mod damage;
 mod index;
 #[cfg(test)]
 mod restic_patterns;
@@ -15,3 +19,5 @@ mod snapshot_restic;
 #[cfg(test)]
 mod storage;
 mod tree_restic;
+#[cfg(test)]
+mod vault;
