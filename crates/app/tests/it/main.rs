@@ -3,3 +3,14 @@
 // `cfg(test)` tells clippy that the helpers in there are tests too.
 #[cfg(test)]
 mod floors;
+
+#[cfg(test)]
+mod backups;
+#[cfg(test)]
+mod first_run;
+#[cfg(test)]
+mod sandbox;
+#[cfg(test)]
+mod snapshot_lists;
+#[cfg(test)]
+mod terminal;

@@ -1,0 +1,280 @@
+//! `backup`: saves files and folders, or standard input, as a new snapshot.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use lifeboat_adapters::files::{FilesOptions, FilesSource, OpenError};
+use lifeboat_repository::Counters;
+use lifeboat_repository::backup::{BackupOptions, BackupReport, ChangeDetection};
+use lifeboat_repository::id::{BlobId, SnapshotId};
+use lifeboat_repository::lock::{LockGuard, LockMode};
+use lifeboat_repository::repository::Repository;
+use lifeboat_repository::retention::{GroupBy, Policy, latest};
+use lifeboat_repository::snapshot::{SnapshotFile, SnapshotTime};
+use lifeboat_repository::source::Source;
+use serde::Serialize;
+
+use super::files_from;
+use crate::app::App;
+use crate::choose::{self, Filter, Keying};
+use crate::cli::backup::BackupArgs;
+use crate::cli::values::TagList;
+use crate::exit::Status;
+use crate::output::progress::Kind;
+use crate::output::text;
+use crate::select::PathRules;
+use crate::vault::Vault;
+
+pub(super) fn run(app: &App, args: &BackupArgs) -> anyhow::Result<Status> {
+    let began = Instant::now();
+    let rules = PathRules::new(app.env, &args.exclude, &args.include)?;
+    let roots = if args.stdin { Vec::new() } else { files_from::roots(app, args)? };
+    let mut source = open_source(app, args, rules, &roots)?;
+    let snapshot = new_snapshot(app, args, &roots, &source)?;
+    let repository = Vault::of(app)?.open_or_create_default(app)?;
+    let report = app.locked(&repository, LockMode::Shared, |lock| {
+        app.watch(Kind::Backup, || {
+            let parent = parent(app, args, &repository, &snapshot)?;
+            repository.load_index(&app.ctx)?;
+            save(app, &repository, &mut source, options(args, snapshot, parent), lock)
+        })
+    });
+    let report = report.inspect_err(|error| tell_what_stays(app, error))?;
+    tell(app, args, &source, &report, began)
+}
+
+fn open_source(
+    app: &App,
+    args: &BackupArgs,
+    rules: PathRules,
+    roots: &[PathBuf],
+) -> anyhow::Result<FilesSource> {
+    let options = FilesOptions {
+        select: Arc::new(rules),
+        one_file_system: args.one_file_system,
+        with_atime: args.with_atime,
+        exclude_caches: args.exclude_caches,
+        exclude_if_present: args.exclude_if_present.clone(),
+        exclude_larger_than: args.exclude_larger_than.map(|size| size.0),
+        spool_folder: app.env.spool_folder(),
+        ..FilesOptions::default()
+    };
+    let current = app.env.current_folder().context("cannot tell the current folder")?;
+    FilesSource::open(roots, &current, options).map_err(|error| {
+        if let OpenError::NoRoot { missing } = &error {
+            missing.iter().for_each(|lost| app.output.entry_error(lost, "backup"));
+        }
+        error.into()
+    })
+}
+
+/// The snapshot as far as it is known before the walk.
+fn new_snapshot(
+    app: &App,
+    args: &BackupArgs,
+    roots: &[PathBuf],
+    source: &FilesSource,
+) -> anyhow::Result<SnapshotFile> {
+    let time = match args.time {
+        Some(moment) => moment.at(&app.time.zone)?,
+        None => app.time.clock.now(),
+    };
+    let found: Vec<PathBuf> = roots.iter().filter(|root| !source.missing().contains(root)).cloned().collect();
+    let (uid, gid) = app.env.user_ids();
+    let tree_to_come = BlobId::of(b"");
+    Ok(SnapshotFile {
+        paths: choose::absolute_paths(app, &found)?,
+        hostname: args.host.clone().unwrap_or_else(|| app.env.hostname()),
+        username: app.env.username(),
+        uid,
+        gid,
+        excludes: args.exclude.exclude.iter().chain(&args.exclude.iexclude).cloned().collect(),
+        tags: args.tag.iter().flat_map(|list| list.0.clone()).collect(),
+        program_version: concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..SnapshotFile::new(SnapshotTime::new(time, &app.time.zone), tree_to_come)
+    })
+}
+
+/// The snapshot to compare with: the one named, else the latest of the same group that is not younger.
+fn parent(
+    app: &App,
+    args: &BackupArgs,
+    repository: &Repository,
+    snapshot: &SnapshotFile,
+) -> anyhow::Result<Option<SnapshotId>> {
+    if args.force {
+        return Ok(None);
+    }
+    if let Some(name) = &args.parent {
+        return choose::find(app, repository, name, &Filter::default()).map(Some);
+    }
+    let by = args.group_by;
+    let hosts = by.host.then(|| snapshot.hostname.clone());
+    let tags = by.tags.then(|| TagList(snapshot.tags.clone()));
+    let paths: Vec<PathBuf> =
+        if by.paths { snapshot.paths.iter().map(PathBuf::from).collect() } else { Vec::new() };
+    let filter = Filter::new(app, hosts.as_slice(), tags.as_slice(), &paths)?;
+    let keying = Keying { filter: &filter, by: GroupBy::default(), policy: &Policy::default() };
+    let mut keys = choose::all(app, repository, &keying)?.keys;
+    keys.retain(|key| key.time <= snapshot.time.instant());
+    let parent = latest(keys, app.time.clock.now()).map(|key| key.id);
+    match parent {
+        Some(id) => app.output.detail(format_args!("comparing with snapshot {}", id.short())),
+        None => app.output.detail("there is no snapshot to compare with, so all files are read"),
+    }
+    Ok(parent)
+}
+
+fn options(args: &BackupArgs, snapshot: SnapshotFile, parent: Option<SnapshotId>) -> BackupOptions {
+    BackupOptions {
+        snapshot,
+        parent,
+        detection: ChangeDetection { ignore_ctime: args.ignore_ctime, ignore_inode: args.ignore_inode },
+        dry_run: args.dry_run,
+        skip_if_unchanged: args.skip_if_unchanged,
+        workers: std::thread::available_parallelism().map_or(2, NonZero::get),
+    }
+}
+
+/// Runs the backup with a scan beside it that finds out how much there is.
+fn save(
+    app: &App,
+    repository: &Repository,
+    source: &mut FilesSource,
+    options: BackupOptions,
+    lock: &LockGuard,
+) -> anyhow::Result<BackupReport> {
+    app.ctx.counters.begin_phase("backup", 0, 0);
+    let scanner = app.output.shows_progress().then(|| source.scanner());
+    std::thread::scope(|scope| {
+        if let Some(scanner) = scanner {
+            scope.spawn(|| scanner.run(&app.ctx));
+        }
+        let source: &mut dyn Source = source;
+        Ok(repository.backup(source, options, lock, &app.ctx)?)
+    })
+}
+
+/// Says what a backup that was interrupted has left for the next one.
+fn tell_what_stays(app: &App, error: &anyhow::Error) {
+    if Status::of(error) == Status::Interrupted {
+        let counters = &app.ctx.counters;
+        app.output.warn(format_args!(
+            "interrupted after {}, {}: no snapshot was made; {} of new data stay in the vault and the next backup \
+             will find them",
+            text::count(Counters::get(&counters.items_done), "item"),
+            text::bytes(Counters::get(&counters.bytes_done)),
+            text::bytes(Counters::get(&counters.bytes_stored)),
+        ));
+    }
+}
+
+/// The last message of a backup, with restic's names and two of our own.
+#[derive(Serialize)]
+struct Summary {
+    message_type: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+    files_new: u64,
+    files_changed: u64,
+    files_unmodified: u64,
+    dirs_new: u64,
+    dirs_changed: u64,
+    dirs_unmodified: u64,
+    data_blobs: u64,
+    tree_blobs: u64,
+    data_added: u64,
+    data_added_packed: u64,
+    total_files_processed: u64,
+    total_bytes_processed: u64,
+    total_duration: f64,
+    bytes_read: u64,
+    error_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot_id: Option<SnapshotId>,
+}
+
+fn tell(
+    app: &App,
+    args: &BackupArgs,
+    source: &FilesSource,
+    report: &BackupReport,
+    began: Instant,
+) -> anyhow::Result<Status> {
+    for warning in source.warnings() {
+        app.output.warn(warning);
+    }
+    for lost in &report.lost {
+        app.output.entry_error(lost, "backup");
+    }
+    let unnamed = report.lost_count.saturating_sub(report.lost.len() as u64);
+    if unnamed > 0 {
+        app.output.warn(format_args!("{} more are not named", text::count(unnamed, "error")));
+    }
+    let status = if report.lost_count > 0 { Status::Incomplete } else { Status::Success };
+    if app.output.is_json() {
+        app.output.json(&summary(args, report, began))?;
+        return Ok(status);
+    }
+    tell_people(app, args, report, began);
+    Ok(status)
+}
+
+fn summary(args: &BackupArgs, report: &BackupReport, began: Instant) -> Summary {
+    Summary {
+        message_type: "summary",
+        dry_run: args.dry_run,
+        files_new: report.files.new,
+        files_changed: report.files.changed,
+        files_unmodified: report.files.unmodified,
+        dirs_new: report.dirs.new,
+        dirs_changed: report.dirs.changed,
+        dirs_unmodified: report.dirs.unmodified,
+        data_blobs: report.data_blobs,
+        tree_blobs: report.tree_blobs,
+        data_added: report.bytes_added,
+        data_added_packed: report.bytes_stored,
+        total_files_processed: report.files.total(),
+        total_bytes_processed: report.bytes_processed,
+        total_duration: began.elapsed().as_secs_f64(),
+        bytes_read: report.bytes_read,
+        error_count: report.lost_count,
+        snapshot_id: report.snapshot,
+    }
+}
+
+fn tell_people(app: &App, args: &BackupArgs, report: &BackupReport, began: Instant) {
+    let (files, dirs) = (report.files, report.dirs);
+    let output = &app.output;
+    output.note(format_args!(
+        "files:   {} new, {} changed, {} unmodified",
+        files.new, files.changed, files.unmodified
+    ));
+    output.note(format_args!(
+        "folders: {} new, {} changed, {} unmodified",
+        dirs.new, dirs.changed, dirs.unmodified
+    ));
+    output.note(format_args!(
+        "{} of {} read in {}",
+        text::bytes(report.bytes_read),
+        text::bytes(report.bytes_processed),
+        text::duration(began.elapsed())
+    ));
+    let would = if args.dry_run { "would be added" } else { "added" };
+    output.note(format_args!(
+        "{} {would}, {} after compression",
+        text::bytes(report.bytes_added),
+        text::bytes(report.bytes_stored)
+    ));
+    if report.lost_count > 0 {
+        output.note(format_args!("{} could not be read completely", text::count(report.lost_count, "item")));
+    }
+    match report.snapshot {
+        Some(id) => output.note(format_args!("snapshot {} saved", id.short())),
+        None if args.dry_run => output.note("nothing was stored: this was a dry run"),
+        None => output.note("no snapshot was made"),
+    }
+}

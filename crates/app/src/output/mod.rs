@@ -1,0 +1,140 @@
+//! Everything that is printed goes through here: text for people or JSON for programs, never both.
+//!
+//! Results go to standard output, trouble to standard error. A reader that goes away ends a command that only
+//! prints; it never ends one that works on the vault, whose notes are then lost, not its work.
+
+pub(crate) mod message;
+pub(crate) mod progress;
+pub(crate) mod table;
+pub(crate) mod text;
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lifeboat_repository::source::EntryError;
+use serde::Serialize;
+
+use crate::cli::GlobalArgs;
+use crate::exit::Status;
+
+/// Where results and trouble go.
+pub(crate) struct Output {
+    is_json: bool,
+    is_quiet: bool,
+    shows_progress: bool,
+    verbosity: u8,
+    stdout: Mutex<BufWriter<Stdout>>,
+}
+
+impl Output {
+    pub(crate) fn new(args: &GlobalArgs) -> Self {
+        Self {
+            is_json: args.json,
+            is_quiet: args.quiet,
+            shows_progress: !args.quiet && !args.no_progress,
+            verbosity: args.verbose,
+            stdout: Mutex::new(BufWriter::new(io::stdout())),
+        }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.shows_progress
+    }
+
+    /// Tells people more, when they asked for it with `--verbose`.
+    pub(crate) fn detail(&self, line: impl Display) {
+        if self.verbosity > 0 {
+            self.note(line);
+        }
+    }
+
+    /// Prints a line of the result.
+    pub(crate) fn line(&self, line: impl Display) -> io::Result<()> {
+        writeln!(self.stdout(), "{line}")
+    }
+
+    /// Prints bytes of the result as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        self.stdout().write_all(bytes)
+    }
+
+    /// Prints one JSON object of the result.
+    pub(crate) fn json(&self, message: &impl Serialize) -> io::Result<()> {
+        let mut stdout = self.stdout();
+        serde_json::to_writer(&mut *stdout, message)?;
+        stdout.write_all(b"\n")
+    }
+
+    /// Prints one JSON object at once, for those who watch; nobody may be there any more.
+    pub(crate) fn json_now(&self, message: &impl Serialize) {
+        drop(self.json(message).and_then(|()| self.flush()));
+    }
+
+    /// Tells people what goes on; silent with `--quiet` and `--json`.
+    pub(crate) fn note(&self, line: impl Display) {
+        if !self.is_quiet && !self.is_json {
+            drop(self.line(line).and_then(|()| self.flush()));
+        }
+    }
+
+    /// Warns of something that does not end the command.
+    pub(crate) fn warn(&self, warning: impl Display) {
+        if self.is_json {
+            self.trouble_json(&message::warning(&warning.to_string()));
+        } else {
+            self.trouble(format_args!("warning: {warning}"));
+        }
+    }
+
+    /// Names an entry that could not be read or written.
+    pub(crate) fn entry_error(&self, error: &EntryError, during: &'static str) {
+        if self.is_json {
+            self.trouble_json(&message::entry_error(error, during));
+        } else {
+            self.trouble(format_args!("error: {}", text::chain(error)));
+        }
+    }
+
+    /// Says why the command failed.
+    pub(crate) fn failure(&self, error: &anyhow::Error, status: Status) {
+        let what = text::chain(error.as_ref());
+        if self.is_json {
+            self.trouble_json(&message::exit_error(status, &what));
+        } else {
+            self.trouble(format_args!("lifeboat: {what}"));
+        }
+    }
+
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.stdout().flush()
+    }
+
+    /// Standard output itself, for archives and file contents.
+    pub(crate) fn stdout(&self) -> MutexGuard<'_, BufWriter<Stdout>> {
+        self.stdout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn trouble(&self, line: impl Display) {
+        // Whoever reads the results sees them in the order things happened.
+        drop(self.flush());
+        drop(writeln!(io::stderr(), "{line}"));
+    }
+
+    fn trouble_json(&self, message: &impl Serialize) {
+        self.trouble(serde_json::to_string(message).expect("messages are strings and numbers"));
+    }
+}
+
+/// True when people look at standard error, where progress is drawn.
+pub(crate) fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}

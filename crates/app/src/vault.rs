@@ -1,0 +1,213 @@
+//! Which vault a command works on, and how it is opened.
+//!
+//! A vault that nobody named is the default vault, which `backup` and `init` make on first use. Its key file is
+//! written and synced before the vault is begun: a crash in between leaves a key that the second run uses, never
+//! a vault that nobody can open.
+
+mod keyfile;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use lifeboat_repository::chunker::Polynomial;
+use lifeboat_repository::config::Version;
+use lifeboat_repository::key::{KdfCost, Password};
+use lifeboat_repository::repository::{NewRepository, Repository};
+use lifeboat_repository::storage::{FileId, LocalStorage, Storage, StorageErrorKind};
+use lifeboat_repository::{Error, ErrorKind};
+
+use crate::app::App;
+use crate::cli::copy::FromArgs;
+use crate::password;
+
+/// A place that is or will be a vault.
+#[derive(Clone, Debug)]
+pub(crate) struct Vault {
+    place: PathBuf,
+    is_default: bool,
+}
+
+impl Vault {
+    /// The vault that options or variables name, or the default one.
+    pub(crate) fn of(app: &App) -> anyhow::Result<Self> {
+        let default = || app.env.data_home().map(|home| home.join("lifeboat/vault"));
+        if let Some(place) = named(app)? {
+            let is_default = default().is_ok_and(|default| default == place);
+            return Ok(Self { place, is_default });
+        }
+        Ok(Self { place: default()?, is_default: true })
+    }
+
+    /// Opens the vault; one that does not exist is [`ErrorKind::NoRepository`], whatever the password.
+    pub(crate) fn open(&self, app: &App) -> anyhow::Result<Repository> {
+        let storage = self.storage();
+        if !exists(&*storage)? {
+            let what = format!("there is no vault at {}", self.place.display());
+            return Err(Error::new(ErrorKind::NoRepository, what).into());
+        }
+        let password = self.password(app)?;
+        Ok(Repository::open(storage, &password, app.settings())?)
+    }
+
+    /// The same, but the default vault is made if it is not there yet.
+    pub(crate) fn open_or_create_default(&self, app: &App) -> anyhow::Result<Repository> {
+        if !self.is_default || exists(&*self.storage())? {
+            return self.open(app);
+        }
+        self.create(app, Version::V2, None)
+    }
+
+    /// Makes the vault and says so.
+    pub(crate) fn create(
+        &self,
+        app: &App,
+        version: Version,
+        polynomial: Option<Polynomial>,
+    ) -> anyhow::Result<Repository> {
+        let storage = self.storage();
+        if exists(&*storage)? {
+            let what = format!("there is already a vault at {}", self.place.display());
+            return Err(Error::new(ErrorKind::RepositoryExists, what).into());
+        }
+        let (password, key_file) = self.new_password(app)?;
+        let origin = app.key_origin();
+        let new = NewRepository { version, polynomial, password, cost: KdfCost::default(), origin };
+        let repository = Repository::init(storage, new, app.settings())?;
+        crate::commands::init::announce(app, &repository, key_file.as_deref())?;
+        Ok(repository)
+    }
+
+    fn storage(&self) -> Arc<dyn Storage> {
+        Arc::new(LocalStorage::new(&self.place))
+    }
+
+    /// The password of a vault that exists.
+    fn password(&self, app: &App) -> anyhow::Result<Password> {
+        if let Some(password) = given_password(app, self.is_default)? {
+            return Ok(password);
+        }
+        if !self.is_default {
+            return password::ask(&self.place.display().to_string());
+        }
+        let file = keyfile::place(app.env)?;
+        keyfile::read(&file)?.with_context(|| {
+            format!(
+                "the key of the default vault is not at {}; give its password with --password-file",
+                file.display()
+            )
+        })
+    }
+
+    /// The password for a vault to be made, and the file that was made to hold it.
+    fn new_password(&self, app: &App) -> anyhow::Result<(Password, Option<PathBuf>)> {
+        if let Some(password) = given_password(app, self.is_default)? {
+            return Ok((password, None));
+        }
+        if !self.is_default {
+            return Ok((password::ask_new()?, None));
+        }
+        let file = keyfile::place(app.env)?;
+        let password = match keyfile::read(&file)? {
+            Some(password) => password, // left by a run that died before the vault was there
+            None => keyfile::create(&file)?,
+        };
+        Ok((password, Some(file)))
+    }
+}
+
+/// Opens the second vault that `copy` and `init` may name.
+pub(crate) fn open_from(app: &App, args: &FromArgs) -> anyhow::Result<Repository> {
+    let place = args.from_vault.clone().map(OsString::from).or_else(|| app.env.get("RESTIC_FROM_REPOSITORY"));
+    let place = place.context("no vault to copy from is named: use --from-vault")?;
+    let place = local_place(place)?;
+    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&place));
+    if !exists(&*storage)? {
+        let what = format!("there is no vault at {}", place.display());
+        return Err(Error::new(ErrorKind::NoRepository, what).into());
+    }
+    let by_option =
+        password::from_options(args.from_password_file.as_deref(), args.from_password_command.as_deref())?;
+    let password = match by_option {
+        Some(password) => password,
+        None => match password::from_variables(app.env, &password::RESTICS_FROM)? {
+            Some(password) => password,
+            None => password::ask(&place.display().to_string())?,
+        },
+    };
+    Ok(Repository::open(storage, &password, app.settings())?)
+}
+
+/// The place that options or variables name.
+fn named(app: &App) -> anyhow::Result<Option<PathBuf>> {
+    let from_file = |file: &Path| -> anyhow::Result<OsString> {
+        let content = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the place of the vault from {}", file.display()))?;
+        Ok(content.trim().into())
+    };
+    let place = if let Some(place) = &app.args.vault {
+        Some(place.into())
+    } else if let Some(file) = &app.args.repository_file {
+        Some(from_file(file)?)
+    } else if let Some(place) = app.env.get("LIFEBOAT_VAULT").or_else(|| app.env.get("RESTIC_REPOSITORY")) {
+        Some(place)
+    } else if let Some(file) = app.env.get("RESTIC_REPOSITORY_FILE") {
+        Some(from_file(Path::new(&file))?)
+    } else {
+        None
+    };
+    place.map(local_place).transpose()
+}
+
+/// The password that options or variables give. restic's variables speak of the repository they name, so they do
+/// not hold for the default vault.
+fn given_password(app: &App, is_default: bool) -> anyhow::Result<Option<Password>> {
+    let args = &app.args;
+    let by_option = password::from_options(args.password_file.as_deref(), args.password_command.as_deref())?;
+    if by_option.is_some() {
+        return Ok(by_option);
+    }
+    let ours = password::from_variables(app.env, &password::OURS)?;
+    if ours.is_some() || is_default {
+        return Ok(ours);
+    }
+    password::from_variables(app.env, &password::RESTICS)
+}
+
+/// A folder of this machine, as restic writes it, too: with or without `local:`.
+fn local_place(place: OsString) -> anyhow::Result<PathBuf> {
+    let Some(text) = place.to_str() else { return Ok(place.into()) };
+    if let Some(path) = text.strip_prefix("local:") {
+        return Ok(path.into());
+    }
+    const OTHERS: [&str; 8] = ["sftp:", "rest:", "s3:", "b2:", "azure:", "gs:", "swift:", "rclone:"];
+    if OTHERS.iter().any(|scheme| text.starts_with(scheme)) {
+        bail!("the vault {text} is not a folder of this machine, and other places are not supported");
+    }
+    if text.is_empty() {
+        bail!("the place of the vault is empty");
+    }
+    Ok(place.into())
+}
+
+fn exists(storage: &dyn Storage) -> Result<bool, Error> {
+    match storage.size(FileId::CONFIG) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == StorageErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vault_is_a_folder_of_this_machine() {
+        assert_eq!(local_place("local:/a/b".into()).unwrap(), Path::new("/a/b"));
+        assert_eq!(local_place("/a/b:c".into()).unwrap(), Path::new("/a/b:c"));
+        assert!(local_place("sftp:host:/x".into()).is_err());
+        assert!(local_place("".into()).is_err());
+    }
+}
