@@ -3,8 +3,17 @@
 //! The targets in `crates/repository/fuzz/` and the replay of `crates/repository/tests/fixtures/corpus/` share
 //! them, so that what a long run finds stays found.
 
+use std::io::Read;
+
 use jiff::tz::TimeZone;
+use lifeboat_repository::config::Config;
+use lifeboat_repository::id::{Id, LockId};
 use lifeboat_repository::index::{Index, IndexFileBuilder, read_index_file};
+use lifeboat_repository::key::KeyFile;
+use lifeboat_repository::lock::LockFile;
+use lifeboat_repository::pack::{header_bytes, parse_header};
+use lifeboat_repository::pattern::{Case, PatternList};
+use lifeboat_repository::repository::unframe;
 use lifeboat_repository::snapshot::SnapshotFile;
 use lifeboat_repository::tree::{Node, TreeEncoder, ZoneOffsets, parse_nodes};
 
@@ -50,5 +59,60 @@ pub fn index(bytes: &[u8]) {
     assert_eq!(again, packs);
     for (pack, blobs) in &packs {
         assert!(blobs.iter().all(|packed| index.get_all(packed.blob).any(|place| place.pack == *pack)));
+    }
+}
+
+/// Any bytes as the plaintext of a pack header. Blobs lie one behind the other from the start.
+pub fn pack_header(bytes: &[u8]) {
+    let Ok(blobs) = parse_header(bytes) else { return };
+    let mut offset = 0;
+    for packed in &blobs {
+        assert_eq!(packed.offset, offset);
+        offset += packed.length;
+    }
+    assert_eq!(header_bytes(blobs) - header_bytes([]), bytes.len() as u64);
+}
+
+/// Any bytes as a key file. What can be parsed is the same after writing.
+pub fn key(bytes: &[u8]) {
+    let Ok(key) = KeyFile::parse(bytes) else { return };
+    let json = key.to_json();
+    assert_eq!(KeyFile::parse(&json).expect("our key files are key files").to_json(), json);
+}
+
+/// Any bytes as a config file.
+pub fn config(bytes: &[u8]) {
+    let Ok(config) = serde_json::from_slice::<Config>(bytes) else { return };
+    let json = serde_json::to_vec(&config).expect("ids and numbers become JSON");
+    assert_eq!(serde_json::from_slice::<Config>(&json).expect("our configs are configs"), config);
+}
+
+/// Any bytes as a lock file, which must be fit to be shown to people.
+pub fn lock(bytes: &[u8]) {
+    let id = LockId::new(Id::of(bytes));
+    if let Ok(lock) = LockFile::decode(id, bytes) {
+        assert!(!lock.describe(jiff::Timestamp::UNIX_EPOCH).is_empty());
+    }
+}
+
+/// Any bytes as an opened file, bare or compressed; reading it ends.
+pub fn frame(bytes: &[u8]) {
+    if let Ok(content) = unframe(bytes.to_vec()) {
+        let mut plain = Vec::new();
+        // An error is as good as an end.
+        let read = content.take(1 << 20).read_to_end(&mut plain);
+        assert!(read.is_err() || plain.len() <= 1 << 20);
+    }
+}
+
+/// Any lines as patterns, matched against the rest of the lines as paths.
+pub fn pattern(bytes: &[u8]) {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let Some(first) = lines.next() else { return };
+    let Ok(patterns) = PatternList::parse([first], Case::Sensitive) else { return };
+    for path in lines {
+        let may_match_below = patterns.may_match_below(path);
+        let child = [path, b"/child"].concat();
+        assert!(may_match_below || !patterns.matches(&child) || patterns.matches(path));
     }
 }

@@ -69,7 +69,8 @@ pub(super) fn encode(mode: LockMode, holder: &Holder, now: Timestamp, time: &Tim
 }
 
 impl LockFile {
-    pub(super) fn decode(id: LockId, content: &[u8]) -> Result<Self> {
+    /// Reads the JSON of the lock file `id`.
+    pub fn decode(id: LockId, content: &[u8]) -> Result<Self> {
         let damaged = || Error::damaged(format!("lock {id} is not a lock"));
         let json: LockJson = serde_json::from_slice(content).map_err(|cause| damaged().because(cause))?;
         let time = json.time.parse().map_err(|cause| damaged().because(cause))?;

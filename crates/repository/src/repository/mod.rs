@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use self::open::NewRepository;
 pub use self::read::{BlobReader, TreeReader};
-pub use self::unpacked::SealedFiles;
+pub use self::unpacked::{SealedFiles, unframe};
 use crate::clock::Time;
 use crate::config::{Config, Version};
 use crate::crypto::MasterKey;

@@ -3,7 +3,7 @@
 //! In format version 2 the plaintext begins with byte 2 and a zstd frame, or with `{` or `[` when it is bare
 //! JSON. The file is named by the SHA-256 of its sealed bytes.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::Repository;
@@ -83,16 +83,7 @@ impl SealedFiles {
         }
         let mut plain = Vec::new();
         self.master.open(&sealed, &mut plain).map_err(|e| damaged(kind, id).because(e))?;
-        match plain.first() {
-            Some(&COMPRESSED) => {
-                let mut packed = std::io::Cursor::new(plain);
-                packed.set_position(1);
-                let decoder = zstd::stream::read::Decoder::with_buffer(packed);
-                Ok(Box::new(decoder.map_err(|e| damaged(kind, id).because(e))?))
-            }
-            Some(b'{' | b'[') => Ok(Box::new(std::io::Cursor::new(plain))),
-            _ => Err(damaged(kind, id).because("it begins with neither JSON nor the mark of compression")),
-        }
+        unframe(plain).map_err(|e| damaged(kind, id).because(e))
     }
 }
 
@@ -126,6 +117,22 @@ impl Repository {
         let content = self.files.open_unpacked(FileKind::Index, id.id())?;
         read_index_file(content, &mut |pack, blobs| index.insert_pack(pack, blobs))
             .map_err(|e| damaged(FileKind::Index, id.id()).because(e))
+    }
+}
+
+/// The JSON in an opened file: bare, or a zstd frame behind the mark of compression.
+pub fn unframe(opened: Vec<u8>) -> io::Result<Box<dyn Read + Send>> {
+    match opened.first() {
+        Some(&COMPRESSED) => {
+            let mut packed = io::Cursor::new(opened);
+            packed.set_position(1);
+            Ok(Box::new(zstd::stream::read::Decoder::with_buffer(packed)?))
+        }
+        Some(b'{' | b'[') => Ok(Box::new(io::Cursor::new(opened))),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it begins with neither JSON nor the mark of compression",
+        )),
     }
 }
 

@@ -39,3 +39,33 @@ fn no_snapshot_of_the_corpus_breaks_the_parser() {
 fn no_index_file_of_the_corpus_breaks_the_parser() {
     replay("index", fuzz::index);
 }
+
+#[test]
+fn no_pack_header_of_the_corpus_breaks_the_parser() {
+    replay("pack_header", fuzz::pack_header);
+}
+
+#[test]
+fn no_key_of_the_corpus_breaks_the_parser() {
+    replay("key", fuzz::key);
+}
+
+#[test]
+fn no_config_of_the_corpus_breaks_the_parser() {
+    replay("config", fuzz::config);
+}
+
+#[test]
+fn no_lock_of_the_corpus_breaks_the_parser() {
+    replay("lock", fuzz::lock);
+}
+
+#[test]
+fn no_frame_of_the_corpus_breaks_the_parser() {
+    replay("frame", fuzz::frame);
+}
+
+#[test]
+fn no_pattern_of_the_corpus_breaks_the_parser() {
+    replay("pattern", fuzz::pattern);
+}
