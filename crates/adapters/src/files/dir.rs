@@ -74,7 +74,7 @@ impl Pool {
     }
 
     /// Closes all folders not in use this very moment.
-    fn close_all(&self) {
+    pub(super) fn close_all(&self) {
         let all = std::mem::take(&mut *self.queue());
         for dir in all.iter().filter_map(Weak::upgrade) {
             dir.close();

@@ -11,6 +11,7 @@ mod exclude;
 mod listing;
 mod node;
 mod plan;
+mod target;
 mod walk;
 
 use std::ffi::CString;
@@ -27,6 +28,7 @@ use rustix::fs::{OFlags, readlinkat};
 use rustix::io::Errno;
 
 pub use exclude::{Marker, ParseMarkerError, Select, SelectAll};
+pub use target::FilesTarget;
 
 use content::FileContent;
 use dir::{Dir, Pool, stat_path};

@@ -1,0 +1,114 @@
+//! Folders while entries in them are under way.
+//!
+//! Whoever has work to do in a folder holds it: the walk, files being written, names waiting for their file, the
+//! folders below. Who lets go last finishes it: removes what does not belong in it, then sets mode, owner and times.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Shared;
+use super::walk::Entered;
+use crate::id::BlobId;
+use crate::target::TargetFolder;
+use crate::tree::Node;
+
+/// A folder of the target.
+pub(super) struct Folder {
+    /// None in a dry run, where the folder would be made.
+    target: Option<Arc<dyn TargetFolder>>,
+    /// None for the root, which keeps its own.
+    node: Option<Box<Node>>,
+    pub(super) tree: BlobId,
+    pub(super) path: Vec<u8>,
+    /// All of its tree could be read, so that what is missing there does not belong here.
+    is_sound: AtomicBool,
+    has_entries: AtomicBool,
+    /// Incomplete files were put in it beside their names.
+    has_parts: AtomicBool,
+    parent: Option<Arc<Folder>>,
+}
+
+impl Folder {
+    pub(super) fn root(target: Option<Arc<dyn TargetFolder>>, tree: BlobId) -> Self {
+        Self {
+            target,
+            node: None,
+            tree,
+            path: Vec::new(),
+            is_sound: AtomicBool::new(false),
+            has_entries: AtomicBool::new(false),
+            has_parts: AtomicBool::new(false),
+            parent: None,
+        }
+    }
+
+    pub(super) fn below(
+        parent: &Arc<Self>,
+        place: &Entered<'_>,
+        target: Option<Arc<dyn TargetFolder>>,
+    ) -> Self {
+        let mut folder = Self::root(target, place.tree);
+        folder.node = Some(Box::new(place.node.clone()));
+        folder.path.extend_from_slice(place.path);
+        folder.parent = Some(Arc::clone(parent));
+        // An empty folder is restored as well as a full one.
+        folder.note_entry();
+        folder
+    }
+
+    pub(super) fn target(&self) -> Option<&dyn TargetFolder> {
+        self.target.as_deref()
+    }
+
+    /// Notes that something in it is restored.
+    pub(super) fn note_entry(&self) {
+        self.has_entries.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_sound(&self) {
+        self.is_sound.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_part(&self) {
+        self.has_parts.store(true, Ordering::Relaxed);
+    }
+
+    fn may_delete(&self) -> bool {
+        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        is(&self.is_sound) && is(&self.has_entries) && !is(&self.has_parts)
+    }
+
+    fn finish(&self, shared: &Shared<'_>) {
+        if shared.options.delete && self.may_delete() {
+            shared.delete_unexpected(self);
+        }
+        let Some(node) = &self.node else { return };
+        shared.tally.report().folders += 1;
+        if let (Some(target), false) = (&self.target, shared.options.dry_run)
+            && let Err(error) = target.finish(node)
+        {
+            shared.tally.lose(&self.path, "restore all of", error);
+        }
+    }
+}
+
+/// Lets go of a folder; the last one to do so finishes it, and lets go of the one above.
+pub(super) fn release(folder: Arc<Folder>, shared: &Shared<'_>) {
+    let mut next = Arc::into_inner(folder);
+    while let Some(mut folder) = next {
+        if !shared.ctx.cancel.is_cancelled() {
+            folder.finish(shared);
+        }
+        next = folder.parent.take().and_then(Arc::into_inner);
+    }
+}
+
+/// Chains of folders may be thousands long: they are let go one by one.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(mut folder) = next.and_then(Arc::into_inner) {
+            next = folder.parent.take();
+        }
+    }
+}

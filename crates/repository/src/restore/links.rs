@@ -1,0 +1,163 @@
+//! Files with several names: the first is restored, the others are linked to it.
+//!
+//! Only names of such files are remembered, each until its last name was seen. The folder of the first name is held
+//! that long, so that its mode does not keep the links from being made.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Shared;
+use super::folder::{Folder, release};
+use crate::Counters;
+use crate::id::Id;
+use crate::target::Place;
+use crate::tree::{Node, NodeKind};
+
+/// What makes two names those of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct LinkKey {
+    device: u64,
+    inode: u64,
+    /// Of kind and content: names of one file that was changed between them are those of two files.
+    content: Id,
+}
+
+/// The files whose names have not all been seen.
+#[derive(Default)]
+pub(super) struct Links(Mutex<HashMap<LinkKey, Link>>);
+
+struct Link {
+    names_left: u64,
+    state: State,
+}
+
+enum State {
+    /// The first name is being restored; these wait for it.
+    Waiting(Vec<Name>),
+    Done(Arc<Folder>, Vec<u8>),
+}
+
+/// A name to be linked.
+pub(super) struct Name {
+    pub(super) folder: Arc<Folder>,
+    pub(super) name: Vec<u8>,
+    pub(super) path: Vec<u8>,
+    pub(super) place: Place,
+}
+
+/// What to do with a name.
+pub(super) enum Claim {
+    /// It is the first: restore it, and say how that went.
+    First,
+    /// It is linked, or will be.
+    Taken,
+}
+
+impl LinkKey {
+    /// The key of an entry that has more names than one.
+    pub(super) fn of(node: &Node) -> Option<Self> {
+        if node.links < 2 || node.kind == NodeKind::Dir {
+            return None;
+        }
+        let kind = match &node.kind {
+            NodeKind::File => 0,
+            NodeKind::Symlink => 1,
+            NodeKind::BlockDevice => 2,
+            NodeKind::CharDevice => 3,
+            _ => return None,
+        };
+        let mut text = vec![kind];
+        text.extend_from_slice(&node.device.to_le_bytes());
+        text.extend_from_slice(&node.link_target);
+        text.extend(node.content.iter().flatten().flat_map(|id| id.as_bytes()));
+        Some(Self { device: node.device_id, inode: node.inode, content: Id::of(&text) })
+    }
+}
+
+impl Links {
+    fn map(&self) -> MutexGuard<'_, HashMap<LinkKey, Link>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a name, of a file with `links` names.
+    pub(super) fn claim(&self, key: LinkKey, links: u64, name: Name, shared: &Shared<'_>) -> Claim {
+        let mut map = self.map();
+        let Some(link) = map.get_mut(&key) else {
+            map.insert(key, Link { names_left: links - 1, state: State::Waiting(Vec::new()) });
+            return Claim::First;
+        };
+        link.names_left = link.names_left.saturating_sub(1);
+        let is_last = link.names_left == 0;
+        let (first, first_name) = match &mut link.state {
+            State::Waiting(names) => {
+                names.push(name);
+                return Claim::Taken;
+            }
+            State::Done(first, first_name) => (Arc::clone(first), first_name.clone()),
+        };
+        let over = if is_last { map.remove(&key) } else { None };
+        drop(map);
+        make(&first, &first_name, name, shared);
+        release(first, shared);
+        over.into_iter().for_each(|link| link.release(shared));
+        Claim::Taken
+    }
+
+    /// The first name is restored; links those that waited.
+    pub(super) fn done(&self, key: LinkKey, folder: &Arc<Folder>, first_name: &[u8], shared: &Shared<'_>) {
+        let mut map = self.map();
+        let Some(link) = map.get_mut(&key) else { return };
+        let state = State::Done(Arc::clone(folder), first_name.to_vec());
+        let waiting = std::mem::replace(&mut link.state, state);
+        let over = if link.names_left == 0 { map.remove(&key) } else { None };
+        drop(map);
+        if let State::Waiting(names) = waiting {
+            names.into_iter().for_each(|name| make(folder, first_name, name, shared));
+        }
+        over.into_iter().for_each(|link| link.release(shared));
+    }
+
+    /// The first name could not be restored. The next one that comes will be tried as the first.
+    pub(super) fn failed(&self, key: LinkKey, shared: &Shared<'_>) {
+        let failed = self.map().remove(&key);
+        if let Some(Link { state: State::Waiting(names), .. }) = failed {
+            for name in names {
+                let cause = "the file could not be restored under the first of its names";
+                shared.tally.lose(&name.path, "restore", cause);
+                release(name.folder, shared);
+            }
+        }
+    }
+
+    /// Forgets all; not every name need have come.
+    pub(super) fn clear(&self, shared: &Shared<'_>) {
+        let links = std::mem::take(&mut *self.map());
+        links.into_values().for_each(|link| link.release(shared));
+    }
+}
+
+impl Link {
+    fn release(self, shared: &Shared<'_>) {
+        match self.state {
+            State::Done(folder, _) => release(folder, shared),
+            State::Waiting(names) => names.into_iter().for_each(|name| release(name.folder, shared)),
+        }
+    }
+}
+
+fn make(first: &Arc<Folder>, first_name: &[u8], new: Name, shared: &Shared<'_>) {
+    let Name { folder, name, path, place } = new;
+    if let (Some(target), Some(first)) = (folder.target(), first.target()) {
+        shared.ctx.counters.set_item(Path::new(&super::report::shown(&path)));
+        match target.link(&name, place, first, first_name) {
+            Ok(()) => shared.tally.report().others += 1,
+            Err(error) => {
+                shared.tally.pass_over(&path);
+                shared.tally.lose(&path, "link", error);
+            }
+        }
+    }
+    Counters::add(&shared.ctx.counters.items_done, 1);
+    release(folder, shared);
+}

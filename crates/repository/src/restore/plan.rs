@@ -1,0 +1,324 @@
+//! What to do with each entry of the walk: make it at once, skip it, or have the workers restore its content.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::file::{Output, OutputPlan};
+use super::folder::{Folder, release};
+use super::links::{Claim, LinkKey, Name};
+use super::report::ActionKind;
+use super::walk::{Entered, Visitor};
+use super::window::Window;
+use super::work::Job;
+use super::{Overwrite, Shared};
+use crate::Counters;
+use crate::blob::{BlobKind, BlobRef};
+use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::index::Location;
+use crate::target::{Existing, ExistingKind, Place, TargetFolder};
+use crate::tree::{Node, NodeKind};
+
+/// Empty files are handed to a worker in batches.
+const BATCH_FILES: usize = 64;
+
+pub(super) struct Planner<'a> {
+    shared: &'a Shared<'a>,
+    jobs: Sender<Job>,
+    window: Window,
+    empty: Vec<Arc<Output>>,
+}
+
+/// What to do with an entry, in view of what is there.
+enum Decision {
+    Make(Place),
+    /// The content is there already.
+    Update,
+    Skip,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(shared: &'a Shared<'a>, jobs: Sender<Job>) -> Self {
+        Self { shared, jobs, window: Window::default(), empty: Vec::new() }
+    }
+
+    /// Hands out what is left. The workers end when they have done it.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let empty = std::mem::take(&mut self.empty);
+        if !empty.is_empty() {
+            self.send(Job::Empty(empty))?;
+        }
+        for read in std::mem::take(&mut self.window).into_reads() {
+            self.send(Job::Read(read))?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, job: Job) -> Result<()> {
+        self.shared.ctx.cancel.check()?;
+        let stopped = || Error::new(ErrorKind::Cancelled, "the restore was stopped");
+        self.jobs.send(job).map_err(|_| stopped())
+    }
+
+    /// The folder of the target at `place`; `None` when it is not there and may not be made.
+    fn folder(&self, parent: &Folder, place: &Entered<'_>) -> Result<Option<Arc<dyn TargetFolder>>, Cause> {
+        let Some(target) = parent.target() else { return Ok(None) };
+        let name = &place.node.name;
+        let options = self.shared.options;
+        let existing = target.look(name)?;
+        if existing.is_some_and(|existing| existing.kind == ExistingKind::Folder) {
+            return Ok(Some(target.open_folder(name)?));
+        }
+        if existing.is_some() {
+            if !matches!(options.overwrite, Overwrite::Always | Overwrite::IfChanged) {
+                return Err("something else is there, which must not be overwritten".into());
+            }
+            if !options.dry_run {
+                target.remove(name, false, &self.shared.ctx.cancel)?;
+            }
+        }
+        let kind = if existing.is_some() { ActionKind::Replace } else { ActionKind::Create };
+        self.shared.tally.act(kind, place.path, 0);
+        if options.dry_run { Ok(None) } else { Ok(Some(target.make_folder(name)?)) }
+    }
+
+    fn decide(&self, folder: &Folder, node: &Node) -> Result<Decision, Cause> {
+        let Some(target) = folder.target() else { return Ok(Decision::Make(Place::New)) };
+        let Some(existing) = target.look(&node.name)? else { return Ok(Decision::Make(Place::New)) };
+        let options = self.shared.options;
+        let may_overwrite = match options.overwrite {
+            Overwrite::Always => true,
+            Overwrite::IfChanged if is_same(node, &existing) => return Ok(Decision::Update),
+            Overwrite::IfChanged => true,
+            Overwrite::IfNewer => node.mtime > existing.mtime,
+            Overwrite::Never => false,
+        };
+        if !may_overwrite {
+            return Ok(Decision::Skip);
+        }
+        if existing.kind == ExistingKind::Folder && !options.dry_run {
+            // A folder with content gives way only to who asked for deletions.
+            target.remove(&node.name, options.delete, &self.shared.ctx.cancel)?;
+            return Ok(Decision::Make(Place::New));
+        }
+        Ok(Decision::Make(Place::Over))
+    }
+
+    /// Does with an entry what was decided; `Err` names what failed.
+    fn place(&mut self, folder: &Arc<Folder>, node: &mut Node, path: &[u8]) -> Result<(), Failure> {
+        let decision = self.decide(folder, node).map_err(|cause| Failure::Entry("restore", cause))?;
+        folder.note_entry();
+        let size = node.size;
+        let place = match decision {
+            Decision::Skip => {
+                self.skip(path, size);
+                self.shared.tally.act(ActionKind::Skip, path, size);
+                return Ok(());
+            }
+            Decision::Update => return self.update(folder, node, path),
+            Decision::Make(place) => place,
+        };
+        let kind = if place == Place::Over { ActionKind::Replace } else { ActionKind::Create };
+        self.shared.tally.act(kind, path, size);
+        if self.shared.options.dry_run {
+            self.count_dry(node);
+            return Ok(());
+        }
+        let link = LinkKey::of(node);
+        if let Some(key) = link {
+            let name =
+                Name { folder: Arc::clone(folder), name: node.name.clone(), path: path.to_vec(), place };
+            if let Claim::Taken = self.shared.links.claim(key, node.links, name, self.shared) {
+                return Ok(());
+            }
+        }
+        if node.kind == NodeKind::File {
+            return self.restore(folder, node, path, (place, link));
+        }
+        self.special(folder, node, (place, link))
+    }
+
+    fn skip(&self, path: &[u8], size: u64) {
+        self.shared.tally.item_done();
+        self.shared.tally.pass_over(path);
+        let mut report = self.shared.tally.report();
+        report.skipped += 1;
+        report.skipped_bytes += size;
+    }
+
+    fn count_dry(&self, node: &Node) {
+        self.shared.tally.item_done();
+        let mut report = self.shared.tally.report();
+        if node.kind == NodeKind::File {
+            report.files += 1;
+            report.bytes += node.size;
+        } else {
+            report.others += 1;
+        }
+    }
+
+    /// Sets all but the content of a file whose content is there.
+    fn update(&self, folder: &Arc<Folder>, node: &Node, path: &[u8]) -> Result<(), Failure> {
+        self.skip(path, node.size);
+        self.shared.tally.act(ActionKind::Update, path, node.size);
+        if self.shared.options.dry_run {
+            return Ok(());
+        }
+        let Some(target) = folder.target() else { return Ok(()) };
+        let file = target.open_file(&node.name).map_err(|e| Failure::Entry("open", e.into()))?;
+        file.finish(node).map_err(|e| Failure::Entry("restore all of", e.into()))
+    }
+
+    fn special(
+        &self,
+        folder: &Arc<Folder>,
+        node: &Node,
+        (place, link): (Place, Option<LinkKey>),
+    ) -> Result<(), Failure> {
+        self.shared.tally.item_done();
+        let made = folder.target().map_or(Ok(()), |target| target.create_special(node, place));
+        if let Some(key) = link {
+            match &made {
+                Ok(()) => self.shared.links.done(key, folder, &node.name, self.shared),
+                Err(_) => self.shared.links.failed(key, self.shared),
+            }
+        }
+        made.map_err(|error| Failure::Entry("restore all of", error.into()))?;
+        self.shared.tally.report().others += 1;
+        Ok(())
+    }
+
+    /// Plans the content of a file.
+    fn restore(
+        &mut self,
+        folder: &Arc<Folder>,
+        node: &mut Node,
+        path: &[u8],
+        (place, link): (Place, Option<LinkKey>),
+    ) -> Result<(), Failure> {
+        let content = node.content.take().unwrap_or_default();
+        let size = match self.size_of(&content) {
+            Ok(size) => size,
+            Err(error) => {
+                link.into_iter().for_each(|key| self.shared.links.failed(key, self.shared));
+                return Err(Failure::Entry("restore", error.into()));
+            }
+        };
+        if size != node.size {
+            let cause = format!("it has {size} bytes of content, and not the {} the tree says", node.size);
+            self.shared.tally.lose(path, "trust the size of", cause);
+        }
+        let blobs = content.len() as u64;
+        let plan = OutputPlan { size, blobs, place, link };
+        let node = Box::new(std::mem::take(node));
+        let file = Arc::new(Output::new(node, path.to_vec(), Arc::clone(folder), plan));
+        if content.is_empty() {
+            self.empty.push(file);
+        } else {
+            self.plan(&file, &content).map_err(Failure::All)?;
+        }
+        if self.empty.len() >= BATCH_FILES || self.window.is_full() {
+            self.flush().map_err(Failure::All)?;
+        }
+        Ok(())
+    }
+
+    fn size_of(&self, content: &[crate::id::BlobId]) -> Result<u64> {
+        content.iter().try_fold(0u64, |size, id| Ok(size.saturating_add(self.locate(id)?.plain_length())))
+    }
+
+    fn locate(&self, id: &crate::id::BlobId) -> Result<Location> {
+        let blob = BlobRef { kind: BlobKind::Data, id: *id };
+        let location = self.shared.repository.index().get(blob);
+        location.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("the {blob} is in no index")))
+    }
+
+    fn plan(&mut self, file: &Arc<Output>, content: &[crate::id::BlobId]) -> Result<()> {
+        let mut offset = 0;
+        if content.len() > 1 {
+            self.window.note_long_file();
+        }
+        for id in content {
+            let location = self.locate(id)?;
+            let length = location.plain_length();
+            if self.shared.options.sparse && self.shared.zeros.contains(id) {
+                Counters::add(&self.shared.ctx.counters.bytes_done, length);
+                file.blobs_done(1, self.shared);
+            } else {
+                self.window.want(*id, location, file, offset);
+            }
+            offset += length;
+            if self.window.is_full() {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why an entry was not placed.
+enum Failure {
+    /// One line in the report.
+    Entry(&'static str, Cause),
+    /// The end of the restore.
+    All(Error),
+}
+
+impl Visitor for Planner<'_> {
+    type Folder = Arc<Folder>;
+
+    fn enter(&mut self, parent: &Arc<Folder>, place: &Entered<'_>) -> Option<Arc<Folder>> {
+        parent.note_entry();
+        match self.folder(parent, place) {
+            Ok(target) => Some(Arc::new(Folder::below(parent, place, target))),
+            Err(cause) => {
+                self.lose(place.path, "restore", cause);
+                None
+            }
+        }
+    }
+
+    fn item(&mut self, folder: &Arc<Folder>, node: &mut Node, path: &[u8]) -> Result<()> {
+        if self.shared.options.expected.is_none() {
+            Counters::add(&self.shared.ctx.counters.total_items, 1);
+            Counters::add(&self.shared.ctx.counters.total_bytes, node.size);
+        }
+        if let NodeKind::Other(kind) = &node.kind {
+            self.lose(path, "restore", format!("it is of the unknown kind {kind:?}").into());
+            return Ok(());
+        }
+        match self.place(folder, node, path) {
+            Ok(()) => Ok(()),
+            Err(Failure::All(error)) => Err(error),
+            Err(Failure::Entry(op, cause)) => {
+                self.shared.tally.pass_over(path);
+                self.lose(path, op, cause);
+                Ok(())
+            }
+        }
+    }
+
+    fn leave(&mut self, folder: Arc<Folder>, is_sound: bool) {
+        if is_sound {
+            folder.set_sound();
+        }
+        release(folder, self.shared);
+    }
+
+    fn lose(&mut self, path: &[u8], op: &'static str, cause: Cause) {
+        self.shared.tally.lose(path, op, cause);
+    }
+}
+
+/// Whether what is there passes for the file of the snapshot. One with further names that the snapshot does not
+/// know is not touched, lest these change as well.
+fn is_same(node: &Node, existing: &Existing) -> bool {
+    node.kind == NodeKind::File
+        && existing.kind == ExistingKind::File
+        && (existing.size, existing.mtime) == (node.size, node.mtime)
+        && existing.links <= node.links.max(1)
+}

@@ -1,0 +1,140 @@
+//! What a restore did, and the counting while it does it.
+
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::RestoreOptions;
+use crate::error::Cause;
+use crate::source::EntryError;
+use crate::{Counters, Ctx};
+
+/// More lost entries, or actions of a dry run, are counted, not named: a list must not outgrow memory.
+const MOST_NAMED: usize = 50_000;
+
+/// The outcome of a restore.
+#[derive(Debug, Default)]
+pub struct RestoreReport {
+    /// Files with content of their own.
+    pub files: u64,
+    pub folders: u64,
+    /// Links, fifos, devices, further names of a file.
+    pub others: u64,
+    /// Bytes of the content of those files.
+    pub bytes: u64,
+    /// Entries that were left as they are, or whose content was.
+    pub skipped: u64,
+    pub skipped_bytes: u64,
+    /// Entries removed from the target; a folder counts as one, whatever was in it.
+    pub deleted: u64,
+    /// Files read again and found right.
+    pub verified: u64,
+    /// What a dry run would have done, as far as it is named.
+    pub actions: Vec<Action>,
+    /// Entries that could not be restored, or not exactly; paths as in the snapshot.
+    pub lost: Vec<EntryError>,
+    /// All of them, also those beyond what `lost` holds.
+    pub lost_count: u64,
+    /// What people should know besides errors.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionKind {
+    Create,
+    Replace,
+    /// Content stays, the rest is set anew.
+    Update,
+    Skip,
+    Delete,
+}
+
+/// One thing that a dry run would do. Paths as in the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    pub kind: ActionKind,
+    pub path: PathBuf,
+    pub size: u64,
+}
+
+/// Why a file is incomplete, and where what there is of it was kept.
+#[derive(Debug, thiserror::Error)]
+#[error("what could be read of it is in {:?}", String::from_utf8_lossy(.name))]
+pub struct KeptPart {
+    pub name: Vec<u8>,
+    #[source]
+    pub cause: Cause,
+}
+
+/// A report while it grows, from many threads.
+pub(super) struct Tally<'a> {
+    report: Mutex<RestoreReport>,
+    is_dry: bool,
+    /// For `verify`: hashes of the paths of files that were not restored.
+    passed_over: Option<Mutex<HashSet<u64>>>,
+    hasher: RandomState,
+    ctx: &'a Ctx,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(options: &RestoreOptions, ctx: &'a Ctx) -> Self {
+        let passed_over = options.verify.then(Mutex::default);
+        let is_dry = options.dry_run;
+        Self { report: Mutex::default(), is_dry, passed_over, hasher: RandomState::new(), ctx }
+    }
+
+    pub(super) fn finish(self) -> RestoreReport {
+        self.report.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn report(&self) -> MutexGuard<'_, RestoreReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names an entry that could not be restored as it should.
+    pub(super) fn lose(&self, path: &[u8], op: &'static str, cause: impl Into<Cause>) {
+        Counters::add(&self.ctx.counters.errors, 1);
+        let mut report = self.report();
+        report.lost_count += 1;
+        if report.lost.len() < MOST_NAMED {
+            report.lost.push(EntryError { path: shown(path), op, cause: cause.into() });
+        }
+    }
+
+    pub(super) fn act(&self, kind: ActionKind, path: &[u8], size: u64) {
+        if !self.is_dry {
+            return;
+        }
+        let mut report = self.report();
+        if report.actions.len() < MOST_NAMED {
+            report.actions.push(Action { kind, path: shown(path), size });
+        }
+    }
+
+    pub(super) fn item_done(&self) {
+        Counters::add(&self.ctx.counters.items_done, 1);
+    }
+
+    /// Notes that the content of a file is not what the snapshot says, or need not be.
+    pub(super) fn pass_over(&self, path: &[u8]) {
+        if let Some(passed_over) = &self.passed_over {
+            let hash = self.hasher.hash_one(path);
+            passed_over.lock().unwrap_or_else(PoisonError::into_inner).insert(hash);
+        }
+    }
+
+    pub(super) fn is_passed_over(&self, path: &[u8]) -> bool {
+        self.passed_over.as_ref().is_some_and(|passed_over| {
+            let hash = self.hasher.hash_one(path);
+            passed_over.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash)
+        })
+    }
+}
+
+pub(super) fn shown(path: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let path = if path.is_empty() { b"/" } else { path };
+    PathBuf::from(std::ffi::OsStr::from_bytes(path))
+}
