@@ -14,8 +14,6 @@ mod links;
 mod plan;
 mod report;
 mod sparse;
-#[cfg(test)]
-mod tests;
 mod verify;
 mod walk;
 mod window;

@@ -29,7 +29,7 @@ pub struct RestoreReport {
     pub skipped_bytes: u64,
     /// Entries removed from the target; a folder counts as one, whatever was in it.
     pub deleted: u64,
-    /// Files read again and found right.
+    /// Files read again under each of their names, and found right.
     pub verified: u64,
     /// What a dry run would have done, as far as it is named.
     pub actions: Vec<Action>,

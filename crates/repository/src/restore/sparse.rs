@@ -65,7 +65,7 @@ mod tests {
         bytes[BLOCK_BYTES] = 1;
         bytes[3 * BLOCK_BYTES - 1] = 1;
         let runs: Vec<_> = data_runs(&bytes, 0).collect();
-        assert_eq!(runs, [BLOCK_BYTES..3 * BLOCK_BYTES]);
+        assert_eq!((runs.len(), runs[0].clone()), (1, BLOCK_BYTES..3 * BLOCK_BYTES));
         // The same bytes ten into a block: the blocks of the file count.
         let runs: Vec<_> = data_runs(&bytes, 10).collect();
         assert_eq!(
@@ -74,6 +74,7 @@ mod tests {
         );
         assert_eq!(data_runs(&[0; 100], 5).count(), 0);
         assert_eq!(data_runs(&[], 5).count(), 0);
-        assert_eq!(data_runs(b"abc", 4094).collect::<Vec<_>>(), [0..3]);
+        let mut runs = data_runs(b"abc", 4094);
+        assert_eq!((runs.next(), runs.next()), (Some(0..3), None));
     }
 }

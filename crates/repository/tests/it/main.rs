@@ -14,6 +14,8 @@ mod restic_patterns;
 #[cfg(test)]
 mod restic_retention;
 #[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod rng;
 mod snapshot_restic;
 #[cfg(test)]
