@@ -3,7 +3,6 @@
 use anyhow::Context;
 use lifeboat_repository::clock::{RealPace, Time};
 use lifeboat_repository::lock::{Holder, LockGuard, LockMode, LockOptions};
-use lifeboat_repository::pack::Compression;
 use lifeboat_repository::repository::{Repository, Settings};
 use lifeboat_repository::{Ctx, key::KeyOrigin};
 
@@ -31,8 +30,8 @@ impl App {
         Settings {
             time: self.time.clone(),
             spool_folder: self.env.spool_folder(),
-            compression: Compression::default(),
-            pack_bytes: Settings::PACK_BYTES,
+            compression: self.args.compression.into(),
+            pack_bytes: (self.args.pack_size as usize) << 20,
         }
     }
 

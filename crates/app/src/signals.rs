@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use lifeboat_repository::Cancel;
 use rustix::termios::{OptionalActions, Termios, tcsetattr};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::Status;
@@ -25,9 +25,10 @@ static TERMINAL: Mutex<Option<Termios>> = Mutex::new(None);
     reason = "these threads wait for signals for as long as the process lives"
 )]
 pub(crate) fn cancel_on_signal(cancel: Cancel) -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot wait for signals")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot wait for signals")?;
     std::thread::spawn(move || {
-        for (number, _signal) in signals.forever().enumerate() {
+        // restic asks a lock's process whether it lives by sending it SIGHUP: the answer is to go on living.
+        for (number, _signal) in signals.forever().filter(|signal| *signal != SIGHUP).enumerate() {
             if number > 0 {
                 leave();
             }

@@ -7,20 +7,28 @@
 mod keyfile;
 
 use std::ffi::OsString;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use lifeboat_repository::chunker::Polynomial;
+use lifeboat_repository::clock::RealPace;
 use lifeboat_repository::config::Version;
+use lifeboat_repository::id::Id;
 use lifeboat_repository::key::{KdfCost, Password};
 use lifeboat_repository::repository::{NewRepository, Repository};
-use lifeboat_repository::storage::{FileId, LocalStorage, Storage, StorageErrorKind};
+use lifeboat_repository::storage::{
+    Cache, FileId, Interruptible, LocalStorage, Rates, Retry, RetryPolicy, Storage, StorageErrorKind,
+    Throttle,
+};
 use lifeboat_repository::{Error, ErrorKind};
 
 use crate::app::App;
 use crate::cli::copy::FromArgs;
 use crate::password;
+
+const KIB: NonZeroU64 = NonZeroU64::new(1024).expect("1024 is not zero");
 
 /// A place that is or will be a vault.
 #[derive(Clone, Debug)]
@@ -42,7 +50,7 @@ impl Vault {
 
     /// Opens the vault; one that does not exist is [`ErrorKind::NoRepository`], whatever the password.
     pub(crate) fn open(&self, app: &App) -> anyhow::Result<Repository> {
-        let storage = self.storage();
+        let storage = storage(app, &self.place);
         if !exists(&*storage)? {
             let what = format!("there is no vault at {}", self.place.display());
             return Err(Error::new(ErrorKind::NoRepository, what).into());
@@ -53,7 +61,7 @@ impl Vault {
 
     /// The same, but the default vault is made if it is not there yet.
     pub(crate) fn open_or_create_default(&self, app: &App) -> anyhow::Result<Repository> {
-        if !self.is_default || exists(&*self.storage())? {
+        if !self.is_default || exists(&*storage(app, &self.place))? {
             return self.open(app);
         }
         self.create(app, Version::V2, None)
@@ -66,7 +74,7 @@ impl Vault {
         version: Version,
         polynomial: Option<Polynomial>,
     ) -> anyhow::Result<Repository> {
-        let storage = self.storage();
+        let storage = storage(app, &self.place);
         if exists(&*storage)? {
             let what = format!("there is already a vault at {}", self.place.display());
             return Err(Error::new(ErrorKind::RepositoryExists, what).into());
@@ -77,10 +85,6 @@ impl Vault {
         let repository = Repository::init(storage, new, app.settings())?;
         crate::commands::init::announce(app, &repository, key_file.as_deref())?;
         Ok(repository)
-    }
-
-    fn storage(&self) -> Arc<dyn Storage> {
-        Arc::new(LocalStorage::new(&self.place))
     }
 
     /// The password of a vault that exists.
@@ -122,7 +126,7 @@ pub(crate) fn open_from(app: &App, args: &FromArgs) -> anyhow::Result<Repository
     let place = args.from_vault.clone().map(OsString::from).or_else(|| app.env.get("RESTIC_FROM_REPOSITORY"));
     let place = place.context("no vault to copy from is named: use --from-vault")?;
     let place = local_place(place)?;
-    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&place));
+    let storage = storage(app, &place);
     if !exists(&*storage)? {
         let what = format!("there is no vault at {}", place.display());
         return Err(Error::new(ErrorKind::NoRepository, what).into());
@@ -137,6 +141,25 @@ pub(crate) fn open_from(app: &App, args: &FromArgs) -> anyhow::Result<Repository
         },
     };
     Ok(Repository::open(storage, &password, app.settings())?)
+}
+
+/// The storage at a place: cancelled when the command is, patient with passing failures, as fast as it may be.
+fn storage(app: &App, place: &Path) -> Arc<dyn Storage> {
+    let (args, cancel) = (&app.args, || app.ctx.cancel.clone());
+    let policy = RetryPolicy { retries: 5, ..RetryPolicy::default() };
+    let local = Interruptible::new(Arc::new(LocalStorage::new(place)), cancel());
+    let patient = Retry::new(local, policy, Arc::new(RealPace), cancel());
+    let bytes = |kib: Option<NonZeroU32>| kib.map(NonZeroU64::from).and_then(|kib| kib.checked_mul(KIB));
+    let rates = Rates { upload: bytes(args.limit_upload), download: bytes(args.limit_download) };
+    let throttled = Throttle::new(patient, rates, Arc::new(RealPace), cancel());
+    match &args.cache_dir {
+        None => Arc::new(throttled),
+        // One folder for each place; what another vault left there is not in this one and never served.
+        Some(folder) => {
+            let name = Id::of(std::path::absolute(place).unwrap_or_default().as_os_str().as_encoded_bytes());
+            Arc::new(Cache::new(throttled, folder.join(name.to_string())))
+        }
+    }
 }
 
 /// The place that options or variables name.

@@ -1,9 +1,11 @@
 //! Options that every command takes.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
+use lifeboat_repository::pack::Compression;
 
 use super::values::parse_duration;
 
@@ -46,7 +48,51 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration, default_value = "0")]
     pub(crate) retry_lock: Duration,
 
+    /// How hard to compress new data
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) compression: CompressionArg,
+
+    /// The size at which a pack file is full, in MiB
+    #[arg(long, global = true, value_name = "MIB", default_value_t = 16,
+          value_parser = clap::value_parser!(u32).range(4..=128))]
+    pub(crate) pack_size: u32,
+
+    /// Write at most this many KiB a second to the vault
+    #[arg(long, global = true, value_name = "KIB")]
+    pub(crate) limit_upload: Option<NonZeroU32>,
+
+    /// Read at most this many KiB a second from the vault
+    #[arg(long, global = true, value_name = "KIB")]
+    pub(crate) limit_download: Option<NonZeroU32>,
+
+    /// Keep copies of index and snapshot files here, for a vault on a slow disk
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+
+    /// Keep no copies of the vault's files
+    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    pub(crate) no_cache: bool,
+
     /// Take no lock, for reading a vault that cannot be written to
     #[arg(long, global = true)]
     pub(crate) no_lock: bool,
+}
+
+/// How hard to compress.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum CompressionArg {
+    #[default]
+    Auto,
+    Off,
+    Max,
+}
+
+impl From<CompressionArg> for Compression {
+    fn from(arg: CompressionArg) -> Self {
+        match arg {
+            CompressionArg::Auto => Self::Auto,
+            CompressionArg::Off => Self::Off,
+            CompressionArg::Max => Self::Max,
+        }
+    }
 }

@@ -53,7 +53,8 @@ const BATCHES_AHEAD: usize = 64;
 const UPLOADERS: usize = 2;
 
 impl Repository {
-    /// Saves what `source` yields as a new snapshot. The index must be loaded.
+    /// Saves what `source` yields as a new snapshot. The index must be loaded, and `lock` kept fresh
+    /// meanwhile ([`LockGuard::keep_while`]).
     ///
     /// Entries that cannot be read are named in the report; only a repository that fails, or a cancel, is an
     /// error. What was stored until then is indexed and will be found by the next backup.
@@ -69,7 +70,7 @@ impl Repository {
         let parent_tree = parent.map(|snapshot| snapshot.tree);
         let mode = if options.dry_run { SaveMode::DryRun } else { SaveMode::New };
         let saver = Saver::new(self, lock, mode, ctx);
-        let ran = lock.keep_while(ctx, || run_pipeline(&saver, source, &options, parent_tree, ctx));
+        let ran = run_pipeline(&saver, source, &options, parent_tree, ctx);
         let finished = saver.finish();
         let (root, mut report) = match ran {
             // The failure that an upload left behind explains better than the end of the pipeline it caused.
