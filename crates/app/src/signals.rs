@@ -2,6 +2,8 @@
 //!
 //! A second one, or a second without an end, exits at once with 130. The vault is safe to leave at any moment;
 //! a lock that stays behind is removed by the next command that finds its process dead.
+//!
+//! A hangup changes nothing: by sending one, restic asks whether the process that holds a lock is alive.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

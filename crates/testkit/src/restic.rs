@@ -1,7 +1,8 @@
 //! The real restic, run against one repository: the judge of what we read and write.
 //!
 //! Which one is `LIFEBOAT_TEST_RESTIC`, or the `restic` found in the path. Where there is none the test fails:
-//! a judge that did not come has not acquitted anyone.
+//! a judge that did not come has not acquitted anyone. A newer one, `LIFEBOAT_TEST_RESTIC_NEW` or what the test
+//! command has fetched, judges beside it where it can be had.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,20 @@ impl Restic {
         let restic = Self::new(folder);
         restic.run(["init", "--repository-version=2"]);
         restic
+    }
+
+    /// The same repository by every restic that there is: the usual one first, then the newer one.
+    pub fn judges(&self) -> Vec<Self> {
+        let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/test-tools/restic-0.18/restic");
+        let newer = variable("LIFEBOAT_TEST_RESTIC_NEW")
+            .or_else(|| Path::new(fetched).exists().then(|| fetched.to_owned()));
+        let newer = newer.map(|program| self.clone().with_program(program));
+        std::iter::once(self.clone()).chain(newer).collect()
+    }
+
+    /// Whether this restic keeps symlink targets that are not UTF-8, as its newer versions do.
+    pub fn keeps_raw_link_targets(&self) -> bool {
+        self.version() >= vec![0, 17]
     }
 
     pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {

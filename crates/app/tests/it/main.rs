@@ -9,8 +9,16 @@ mod backups;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
+mod interruptions;
+#[cfg(test)]
+mod losses;
+#[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod shared_vault;
 #[cfg(test)]
 mod snapshot_lists;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod trees;

@@ -1,0 +1,84 @@
+//! A vault in a sandbox that both programs use: ours as a user runs it, and real restic.
+//!
+//! Its key is cheap, so that a test of a hundred commands does not spend its time on passwords.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use lifeboat_repository::storage::LocalStorage;
+use lifeboat_testkit::repository::{PASSWORD, init};
+use lifeboat_testkit::restic::Restic;
+use serde_json::Value;
+
+use crate::sandbox::{Ran, Sandbox};
+
+pub(crate) struct SharedVault {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) place: PathBuf,
+    zone: &'static str,
+}
+
+impl SharedVault {
+    pub(crate) fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let place = sandbox.path("vault");
+        drop(init(Arc::new(LocalStorage::new(&place))));
+        Self { sandbox, place, zone: "UTC" }
+    }
+
+    /// Runs both programs in this time zone.
+    pub(crate) fn in_zone(mut self, zone: &'static str) -> Self {
+        self.zone = zone;
+        self
+    }
+
+    pub(crate) fn source(&self) -> PathBuf {
+        self.sandbox.path("source")
+    }
+
+    /// Our program on the vault, not yet run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.sandbox.command(arguments);
+        self.surround(&mut command);
+        command
+    }
+
+    /// Says which vault, to our program.
+    pub(crate) fn surround(&self, command: &mut Command) {
+        command.env("LIFEBOAT_VAULT", &self.place).env("LIFEBOAT_PASSWORD", PASSWORD).env("TZ", self.zone);
+    }
+
+    pub(crate) fn lifeboat(&self, arguments: &[&str]) -> Ran {
+        Ran::new(self.command(arguments).output().unwrap())
+    }
+
+    /// The usual restic on the vault.
+    pub(crate) fn restic(&self) -> Restic {
+        Restic::new(&self.place).in_zone(self.zone)
+    }
+
+    /// Backs up the source with our program, by its absolute path. Returns the summary.
+    pub(crate) fn back_up(&self, options: &[&str]) -> Value {
+        let source = self.sandbox.arg("source");
+        self.lifeboat(&[&["backup", "--json", &source], options].concat()).ok().json()
+    }
+
+    /// Runs restic in the sandbox. Returns the last line as JSON.
+    pub(crate) fn summary_of(&self, restic: &Restic, arguments: &[&str]) -> Value {
+        let printed = String::from_utf8(restic.run_in(&self.sandbox.path(""), arguments)).unwrap();
+        serde_json::from_str(printed.lines().last().unwrap()).unwrap()
+    }
+
+    /// All snapshots as our program lists them.
+    pub(crate) fn snapshots(&self) -> Vec<Value> {
+        let listed = self.lifeboat(&["snapshots", "--json"]).ok().json();
+        listed.as_array().unwrap().clone()
+    }
+
+    /// The names of the files in one folder of the vault.
+    pub(crate) fn files(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.place.join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
