@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::packs::{PackSizes, packed};
 use super::subset::Candidate;
-use super::{CheckOptions, CheckReport, Findings, Problem, ProblemKind};
+use super::{CheckOptions, CheckReport, Findings, PackSizes, Problem, ProblemKind, packed};
 use crate::blob::PackedBlob;
 use crate::ctx::{Counters, Ctx};
 use crate::error::{Error, ErrorKind, Result};

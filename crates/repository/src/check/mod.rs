@@ -10,6 +10,7 @@ mod packs;
 mod problem;
 mod subset;
 
+pub(crate) use self::packs::{PackSizes, expected_sizes, packed};
 pub(crate) use self::problem::Findings;
 pub use self::problem::{Hint, HintKind, Problem, ProblemKind, Subject};
 pub use self::subset::{ParseReadDataError, ReadData};

@@ -81,6 +81,21 @@ impl<'r> BlobReader<'r> {
         self.codec.open(blob, sealed, place.uncompressed_length, plain)
     }
 
+    /// The plaintext of a blob of any size, as [`BlobReader::stream_at`].
+    pub(crate) fn stream(&mut self, blob: BlobRef) -> Result<Box<dyn Read + 'r>> {
+        self.at_any_place(blob, |reader, place| reader.stream_at(blob, place))
+    }
+
+    /// Reads the blob at one place, for no more than to see that it can be read.
+    pub(crate) fn verify_at(&mut self, blob: BlobRef, place: &Location) -> Result<()> {
+        if place.plain_length().max(place.length.into()) <= TREE_IN_MEMORY_BYTES {
+            return self.read_at(blob, place, &mut Vec::new());
+        }
+        let mut plain = self.stream_at(blob, place)?;
+        let damaged = |e| Error::damaged(format!("the {blob} is damaged")).because(e);
+        io::copy(&mut plain, &mut io::sink()).map_err(damaged).map(|_| ())
+    }
+
     pub fn tree(&mut self, id: BlobId) -> Result<TreeReader<'r>> {
         let blob = BlobRef { kind: BlobKind::Tree, id };
         self.at_any_place(blob, |reader, place| {

@@ -10,6 +10,8 @@ mod corpus;
 mod damage;
 mod index;
 #[cfg(test)]
+mod prune;
+#[cfg(test)]
 mod restic_patterns;
 #[cfg(test)]
 mod restic_retention;
