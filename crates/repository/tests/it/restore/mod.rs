@@ -1,5 +1,10 @@
 //! Restores of whole trees: what was backed up comes back, whoever of the two programs did either.
 
+mod faults;
+mod handmade;
+mod hostile;
+mod options;
+
 use std::path::Path;
 use std::sync::Arc;
 
