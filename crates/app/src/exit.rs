@@ -27,13 +27,13 @@ impl Status {
     /// The exit code for a failure; decided by the outermost error that has a kind.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
-            if let Some(error) = cause.downcast_ref::<lifeboat_repository::Error>() {
+            let io = cause.downcast_ref::<io::Error>();
+            // Readers hand errors of the engine on inside errors of their own.
+            let inner = io.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref());
+            if let Some(error) = cause.downcast_ref::<lifeboat_repository::Error>().or(inner) {
                 return Self::of_kind(error.kind);
             }
-            if cause
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-            {
+            if io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
                 return Self::PipeClosed;
             }
         }
@@ -79,6 +79,7 @@ mod tests {
         assert_eq!(kind(ErrorKind::Damaged), 1);
         assert_eq!(code_of(anyhow::anyhow!("x")), 1);
         assert_eq!(code_of(io::Error::from(io::ErrorKind::BrokenPipe)), 141);
+        assert_eq!(code_of(io::Error::other(Error::new(ErrorKind::Cancelled, "x"))), 130);
     }
 
     #[test]

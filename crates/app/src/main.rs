@@ -9,6 +9,7 @@ mod env;
 mod exit;
 mod output;
 mod password;
+mod read;
 mod select;
 mod signals;
 mod vault;

@@ -3,11 +3,17 @@
 pub(crate) mod init;
 
 mod backup;
+mod check;
+mod diff;
+mod dump;
 mod files_from;
+mod find;
 mod forget;
 mod key;
+mod ls;
 mod shell;
 mod snapshots;
+mod stats;
 mod unlock;
 
 use crate::app::App;
@@ -20,19 +26,19 @@ pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
         Command::Init(args) => init::run(app, &args),
         Command::Backup(args) => backup::run(app, &args),
         Command::Snapshots(args) => snapshots::run(app, &args),
+        Command::Ls(args) => ls::run(app, &args),
+        Command::Find(args) => find::run(app, &args),
+        Command::Diff(args) => diff::run(app, &args),
+        Command::Dump(args) => dump::run(app, &args),
+        Command::Stats(args) => stats::run(app, &args),
+        Command::Check(args) => check::run(app, &args),
         Command::Forget(args) => forget::run(app, &args),
         Command::Key(args) => key::run(app, &args.action),
         Command::Unlock(args) => unlock::run(app, &args),
         Command::Completions { shell } => shell::completions(app, shell),
         Command::Man { folder } => shell::manual(app, &folder),
-        Command::Restore(_)
-        | Command::Ls(_)
-        | Command::Find(_)
-        | Command::Diff(_)
-        | Command::Dump(_)
-        | Command::Stats(_)
-        | Command::Check(_)
-        | Command::Prune(_)
-        | Command::Copy(_) => anyhow::bail!("this command is not there yet"),
+        Command::Restore(_) | Command::Prune(_) | Command::Copy(_) => {
+            anyhow::bail!("this command is not there yet")
+        }
     }
 }

@@ -27,6 +27,10 @@ pub(crate) fn warning(message: &str) -> Warning<'_> {
     Warning { message_type: "warning", message }
 }
 
+pub(crate) fn error(message: &str) -> Warning<'_> {
+    Warning { message_type: "error", message }
+}
+
 #[derive(Serialize)]
 pub(crate) struct EntryMessage {
     message_type: &'static str,

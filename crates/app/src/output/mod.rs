@@ -4,6 +4,7 @@
 //! prints; it never ends one that works on the vault, whose notes are then lost, not its work.
 
 pub(crate) mod message;
+pub(crate) mod node;
 pub(crate) mod progress;
 pub(crate) mod table;
 pub(crate) mod text;
@@ -67,6 +68,13 @@ impl Output {
         self.stdout().write_all(bytes)
     }
 
+    /// Prints a line that need not be UTF-8.
+    pub(crate) fn bytes_line(&self, line: &[u8]) -> io::Result<()> {
+        let mut stdout = self.stdout();
+        stdout.write_all(line)?;
+        stdout.write_all(b"\n")
+    }
+
     /// Prints one JSON object of the result.
     pub(crate) fn json(&self, message: &impl Serialize) -> io::Result<()> {
         let mut stdout = self.stdout();
@@ -92,6 +100,15 @@ impl Output {
             self.trouble_json(&message::warning(&warning.to_string()));
         } else {
             self.trouble(format_args!("warning: {warning}"));
+        }
+    }
+
+    /// Names something that is wrong and ends the command with a failure later.
+    pub(crate) fn error(&self, what: impl Display) {
+        if self.is_json {
+            self.trouble_json(&message::error(&what.to_string()));
+        } else {
+            self.trouble(format_args!("error: {what}"));
         }
     }
 

@@ -1,5 +1,6 @@
 //! How numbers, times and errors look to people.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
@@ -47,6 +48,22 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// A path for people: control characters, which could command a terminal, are written as `\x1b`.
+pub(crate) fn path(path: &[u8]) -> Cow<'_, [u8]> {
+    if !path.iter().any(u8::is_ascii_control) {
+        return Cow::Borrowed(path);
+    }
+    let mut shown = Vec::with_capacity(path.len() + 8);
+    for byte in path {
+        if byte.is_ascii_control() {
+            shown.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
+        } else {
+            shown.push(*byte);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// `1 file`, `2 files`.
 pub(crate) fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
@@ -69,6 +86,11 @@ mod tests {
     fn durations_show_hours_only_when_there_are_any() {
         assert_eq!(duration(Duration::from_secs(5)), "0:05");
         assert_eq!(duration(Duration::from_secs(3723)), "1:02:03");
+    }
+
+    #[test]
+    fn control_characters_of_paths_are_written_out() {
+        assert_eq!(&*path(b"/a\x1b[2J\n\xff"), b"/a\\x1b[2J\\x0a\xff");
     }
 
     #[test]

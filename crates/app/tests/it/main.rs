@@ -2,16 +2,17 @@
 
 // `cfg(test)` tells clippy that the helpers in there are tests too.
 #[cfg(test)]
-mod floors;
-
-#[cfg(test)]
 mod backups;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
+mod floors;
+#[cfg(test)]
 mod interruptions;
 #[cfg(test)]
 mod losses;
+#[cfg(test)]
+mod reading;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
