@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{BlobSet, Entry};
 use crate::pack::BlobCodec;
 use crate::repository::{BlobReader, Repository};
-use crate::save::{Saver, TreeBuffer, TreeContent};
+use crate::save::{SaveCounts, Saver, TreeBuffer, TreeContent};
 
 const UPLOADERS: usize = 2;
 /// Neighbours are read together up to this size.
@@ -34,17 +34,23 @@ pub(crate) struct Transfer<'t> {
     pub(crate) ctx: &'t Ctx,
 }
 
+/// What became of a transfer.
+pub(crate) struct Transferred {
+    /// Packs with a wanted blob that could not be read, neither there nor elsewhere.
+    pub(crate) unreadable: Vec<u32>,
+    pub(crate) counts: SaveCounts,
+}
+
 impl Transfer<'_> {
-    /// Brings the wanted blobs of these packs, and returns the packs that had one which could not be read.
-    ///
-    /// When this returns, all that was brought is stored and indexed.
-    pub(crate) fn run(&self, packs: &[u32], saver: Saver<'_>) -> Result<Vec<u32>> {
+    /// Brings the wanted blobs of these packs. When this returns, all that was brought is stored and indexed.
+    pub(crate) fn run(&self, packs: &[u32], saver: Saver<'_>) -> Result<Transferred> {
         let ran = self.run_threads(packs, &saver);
+        let counts = saver.counts();
         let finished = saver.finish();
         match ran {
             // The failure that an upload left behind explains better than the end of the work it caused.
             Err(error) => Err(finished.err().unwrap_or(error)),
-            Ok(unreadable) => finished.map(|()| unreadable),
+            Ok(unreadable) => finished.map(|()| Transferred { unreadable, counts }),
         }
     }
 

@@ -181,6 +181,11 @@ impl Findings {
         }
     }
 
+    /// True once there was a problem.
+    pub(crate) fn any(&self) -> bool {
+        self.lock().problem_count > 0
+    }
+
     pub(crate) fn into_kept(self) -> Kept {
         self.kept.into_inner().unwrap_or_else(PoisonError::into_inner)
     }

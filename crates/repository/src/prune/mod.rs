@@ -265,7 +265,7 @@ impl Pruning<'_> {
             workers: self.options.workers,
             ctx: self.ctx,
         };
-        transfer.run(&packs, saver)
+        transfer.run(&packs, saver).map(|done| done.unreadable)
     }
 
     /// Deletes packs that no index names any more. One that cannot be deleted is left for the next prune.

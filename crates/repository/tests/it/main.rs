@@ -5,6 +5,8 @@ mod backup;
 #[cfg(test)]
 mod check;
 mod chunker;
+#[cfg(test)]
+mod copy;
 mod corpus;
 #[cfg(test)]
 mod damage;
