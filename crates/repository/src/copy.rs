@@ -178,7 +178,7 @@ impl Copying<'_> {
         self.ctx.counters.begin_phase("copy packs", packs.len() as u64, bytes);
         let (wanted, findings) = (&wanted, &self.findings);
         let transfer = Transfer { from, wanted, findings, workers: self.workers, ctx: self.ctx };
-        let saver = Saver::new(to, to_lock, SaveMode::New, self.ctx);
+        let saver = Saver::new(to, to_lock, SaveMode::New, self.ctx)?;
         transfer.run(&packs, saver).map(|done| done.counts)
     }
 

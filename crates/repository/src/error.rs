@@ -54,6 +54,17 @@ impl Error {
         Self::new(ErrorKind::Damaged, what)
     }
 
+    /// True when stored bytes are missing or are not what was written, as opposed to a storage that does not
+    /// answer.
+    pub fn is_of_content(&self) -> bool {
+        use crate::storage::{StorageError, StorageErrorKind};
+        let cause = self.cause.as_ref().and_then(|cause| cause.downcast_ref::<StorageError>());
+        let is_gone = |error: &StorageError| {
+            matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::Truncated)
+        };
+        self.kind == ErrorKind::Damaged || cause.is_some_and(is_gone)
+    }
+
     pub fn because(mut self, cause: impl Into<Cause>) -> Self {
         self.cause = Some(cause.into());
         self

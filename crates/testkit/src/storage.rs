@@ -59,6 +59,7 @@ struct Plan {
 struct State {
     calls: Vec<Call>,
     plan: Option<Plan>,
+    action: Option<(usize, Box<dyn FnOnce() + Send>)>,
     faults: usize,
     hanging: usize,
     is_released: bool,
@@ -109,10 +110,18 @@ impl FaultStorage {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until a call hangs.
-    pub fn wait_for_hang(&self) {
-        let waiting = self.shared.changed.wait_while(self.state(), |state| state.hanging == 0);
-        drop(waiting.unwrap_or_else(PoisonError::into_inner));
+    /// Does something right before a call, counted from zero and from now on.
+    pub fn before_call(&self, number: usize, action: impl FnOnce() + Send + 'static) {
+        let mut state = self.state();
+        let at = state.calls.len() + number;
+        state.action = Some((at, Box::new(action)));
+    }
+
+    /// Waits until a call hangs; false when [`FaultStorage::release`] came first.
+    pub fn wait_for_hang(&self) -> bool {
+        let is_quiet = |state: &mut State| state.hanging == 0 && !state.is_released;
+        let waiting = self.shared.changed.wait_while(self.state(), is_quiet);
+        waiting.unwrap_or_else(PoisonError::into_inner).hanging > 0
     }
 
     /// How many calls have failed on order.
@@ -152,6 +161,11 @@ impl FaultStorage {
         let mut state = self.state();
         let number = state.calls.len();
         state.calls.push(Call { op, kind });
+        if let Some((_, action)) = state.action.take_if(|(at, _)| *at == number) {
+            drop(state);
+            action();
+            state = self.state();
+        }
         let plan = state.plan.filter(|plan| number == plan.at || plan.goes_on && number > plan.at);
         let fault = plan.map(|plan| plan.fault).filter(|fault| *fault != Fault::Full || op == Op::Put);
         state.faults += usize::from(fault.is_some());

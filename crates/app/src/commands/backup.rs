@@ -207,6 +207,9 @@ fn tell(
     for warning in source.warnings() {
         app.output.warn(warning);
     }
+    for error in &report.parent_errors {
+        app.output.warn(format_args!("the parent snapshot is damaged, its files were read again: {error}"));
+    }
     for lost in &report.lost {
         app.output.entry_error(lost, "backup");
     }

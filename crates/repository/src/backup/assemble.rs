@@ -54,7 +54,7 @@ impl<'a> Assembler<'a> {
         }
         self.saver.check()?;
         if !self.folders.is_empty() {
-            return Err(stopped());
+            return Err(Error::new(ErrorKind::InvalidInput, "the source ended inside a folder"));
         }
         let tree =
             std::mem::replace(&mut self.root, TreeEncoder::new(TreeBuffer::new(self.repository), self.zone));

@@ -19,7 +19,7 @@ pub use self::parent::ChangeDetection;
 use self::parent::Parent;
 pub use self::report::{BackupReport, ItemCounts};
 use self::walk::{Outlets, Walker};
-use self::work::Worker;
+use self::work::{Worker, drain};
 use crate::chunker::Chunker;
 use crate::ctx::Ctx;
 use crate::error::Result;
@@ -53,8 +53,8 @@ const BATCHES_AHEAD: usize = 64;
 const UPLOADERS: usize = 2;
 
 impl Repository {
-    /// Saves what `source` yields as a new snapshot. The index must be loaded, and `lock` kept fresh
-    /// meanwhile ([`LockGuard::keep_while`]).
+    /// Saves what `source` yields as a new snapshot. `lock` must be kept fresh meanwhile
+    /// ([`LockGuard::keep_while`]).
     ///
     /// Entries that cannot be read are named in the report; only a repository that fails, or a cancel, is an
     /// error. What was stored until then is indexed and will be found by the next backup.
@@ -69,7 +69,8 @@ impl Repository {
         let parent = options.parent.map(|id| self.load_snapshot(id)).transpose()?;
         let parent_tree = parent.map(|snapshot| snapshot.tree);
         let mode = if options.dry_run { SaveMode::DryRun } else { SaveMode::New };
-        let saver = Saver::new(self, lock, mode, ctx);
+        self.refresh_index(ctx)?;
+        let saver = Saver::new(self, lock, mode, ctx)?;
         let ran = run_pipeline(&saver, source, &options, parent_tree, ctx);
         let finished = saver.finish();
         let (root, mut report) = match ran {
@@ -134,11 +135,15 @@ fn run_pipeline(
     let (chunks_in, chunks) = bounded(workers);
     let assembler = Assembler::new(repository, saver, &zone, chunks_in.clone());
     let outlets = Outlets { batches: batches_in, work: work_in, chunks: chunks_in };
-    let walker = Walker::new(Parent::new(repository, parent_tree), options.detection, outlets, ctx);
+    let walker = Walker::new(Parent::new(saver, parent_tree), options.detection, outlets, ctx);
     std::thread::scope(|scope| {
+        let _ends_uploads = saver.end_uploads_on_drop();
         let uploads: Vec<_> = (0..UPLOADERS).map(|_| scope.spawn(|| saver.upload())).collect();
         let savers: Vec<_> = (0..workers)
-            .map(|_| scope.spawn(|| Worker::new(saver, &chunker, chunks.clone(), ctx).run(&work)))
+            .map(|_| {
+                let worker = Worker::new(saver, &chunker, chunks.clone(), ctx);
+                scope.spawn(|| saver.or_drain(|| worker.run(&work), || drain(&work, &chunks)))
+            })
             .collect();
         // Moved in: should the assembler fail, its end of the channel goes with it and the walk notices.
         let assembler = scope.spawn(move || assembler.run(&batches));

@@ -1,5 +1,6 @@
 //! What a backup did, for people and for the summary in the snapshot.
 
+use crate::error::Error;
 use crate::id::{BlobId, SnapshotId};
 use crate::save::SaveCounts;
 use crate::snapshot::{SnapshotSummary, SnapshotTime};
@@ -43,6 +44,8 @@ pub struct BackupReport {
     pub lost: Vec<EntryError>,
     /// All of them, also those beyond what `lost` holds.
     pub lost_count: u64,
+    /// What could not be read of the parent. Its files were read from the source again.
+    pub parent_errors: Vec<Error>,
     pub(super) saw_a_root: bool,
 }
 

@@ -74,6 +74,12 @@ impl<'a> Walker<'a> {
 
     /// Walks to the end, or until cancelled, or until the pipeline behind has failed.
     pub(super) fn run(mut self, source: &mut dyn Source) -> BackupReport {
+        self.walk(source);
+        self.report.parent_errors = self.parent.into_errors();
+        self.report
+    }
+
+    fn walk(&mut self, source: &mut dyn Source) {
         while !self.ctx.cancel.is_cancelled()
             && let Some(event) = source.next_event(self.ctx)
         {
@@ -85,11 +91,11 @@ impl<'a> Walker<'a> {
                 || self.jobs.len() >= BATCH_FILES
                 || self.job_bytes >= BATCH_BYTES;
             if is_full && self.flush().is_err() {
-                return self.report;
+                return;
             }
         }
         match self.flush() {
-            Ok(()) | Err(Disconnected) => self.report,
+            Ok(()) | Err(Disconnected) => {}
         }
     }
 

@@ -185,6 +185,8 @@ impl<'a> Worker<'a> {
             }
             self.saver.check().map_err(|_| SaveError::Repository)?;
         }
+        // So that a chunk that gets lost with its worker is noticed.
+        drop(saved);
         while away > 0 {
             select! {
                 recv(results) -> result => {
@@ -237,6 +239,17 @@ impl Blobs {
         *self.ids.get_mut(position)? = id?;
         Some(())
     }
+}
+
+/// Takes and drops all work until there is no more.
+pub(super) fn drain(work: &Receiver<Work>, chunks: &Receiver<ChunkJob>) {
+    loop {
+        select! {
+            recv(chunks) -> chunk => if chunk.is_err() { return },
+            recv(work) -> work => if work.is_err() { break },
+        }
+    }
+    while chunks.recv().is_ok() {}
 }
 
 /// What the saver says when a worker stops without an error of its own.

@@ -257,7 +257,7 @@ impl Pruning<'_> {
         let used = |number: &u32| plan.packs.get(*number as usize).map_or(0, |pack| pack.used_bytes);
         let bytes = packs.iter().map(used).sum();
         self.ctx.counters.begin_phase("repack packs", packs.len() as u64, bytes);
-        let saver = Saver::new(self.repository, self.lock, SaveMode::Again, self.ctx);
+        let saver = Saver::new(self.repository, self.lock, SaveMode::Again, self.ctx)?;
         let transfer = Transfer {
             from: self.repository,
             wanted: &plan.chosen,

@@ -4,14 +4,17 @@
 //! writes the key before the config, and without a config there is no repository: a crash in between leaves
 //! a key that the next `init` removes.
 
+mod loaded;
 mod lock_files;
 mod open;
 mod read;
 mod unpacked;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use self::loaded::LoadedFiles;
+pub(crate) use self::loaded::Saving;
 pub use self::open::NewRepository;
 pub use self::read::{BlobReader, TreeReader};
 pub use self::unpacked::{SealedFiles, unframe};
@@ -46,6 +49,7 @@ pub struct Repository {
     key_id: KeyId,
     settings: Settings,
     index: RwLock<Index>,
+    loaded: Mutex<LoadedFiles>,
 }
 
 impl Repository {

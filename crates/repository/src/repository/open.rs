@@ -1,6 +1,6 @@
 //! Making and opening repositories, and the passwords that open them.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::{Repository, SealedFiles, Settings};
 use crate::chunker::Polynomial;
@@ -39,7 +39,7 @@ impl Repository {
         storage.put(FileId::CONFIG, &Body::from_bytes(sealed))?;
         let index = RwLock::new(Index::new());
         let files = Arc::new(SealedFiles::new(storage, master, new.version));
-        Ok(Self { files, config, key_id, settings, index })
+        Ok(Self { files, config, key_id, settings, index, loaded: Mutex::default() })
     }
 
     /// Opens the repository in `storage`. The index is not loaded yet.
@@ -55,7 +55,7 @@ impl Repository {
         let version = config.version()?;
         let index = RwLock::new(Index::new());
         let files = Arc::new(SealedFiles::new(storage, master, version));
-        Ok(Self { files, config, key_id, settings, index })
+        Ok(Self { files, config, key_id, settings, index, loaded: Mutex::default() })
     }
 
     /// Adds a password that opens this repository.

@@ -12,8 +12,7 @@ use crate::crypto::MasterKey;
 use crate::error::{Error, Result};
 use crate::id::{Id, IndexId};
 use crate::index::{Index, read_index_file};
-use crate::storage::{Body, FileId, FileKind, Storage, list_ids};
-use crate::{Counters, Ctx};
+use crate::storage::{Body, FileId, FileKind, Storage, StorageErrorKind};
 
 const COMPRESSED: u8 = 2;
 /// Index and snapshot files beyond this are taken for damage.
@@ -58,7 +57,15 @@ impl SealedFiles {
             }
         }
         let id = Id::of(&sealed);
-        self.storage.put(FileId::new(kind, id), &Body::from_bytes(sealed))?;
+        let file = FileId::new(kind, id);
+        if let Err(error) = self.storage.put(file, &Body::from_bytes(sealed)) {
+            // A storage that broke its promise may have kept a part, which would be taken for damage. Nobody
+            // else knows the name. A storage that hangs is not asked again.
+            if error.kind != StorageErrorKind::Cancelled {
+                self.storage.delete(file).ok();
+            }
+            return Err(error.into());
+        }
         Ok(id)
     }
 
@@ -96,20 +103,6 @@ impl Repository {
     /// The content of a small file: a snapshot or a lock.
     pub fn load_unpacked(&self, kind: FileKind, id: Id) -> Result<Vec<u8>> {
         self.files.load_unpacked(kind, id)
-    }
-
-    /// Loads all index files anew.
-    pub fn load_index(&self, ctx: &Ctx) -> Result<()> {
-        let ids = list_ids(self.storage(), FileKind::Index)?;
-        ctx.counters.begin_phase("load index", ids.len() as u64, 0);
-        let mut index = Index::new();
-        for id in ids {
-            ctx.cancel.check()?;
-            self.read_index(IndexId::new(id), &mut index)?;
-            Counters::add(&ctx.counters.items_done, 1);
-        }
-        *self.index_mut() = index;
-        Ok(())
     }
 
     /// Adds the content of one index file to `index`.

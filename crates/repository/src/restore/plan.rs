@@ -310,6 +310,7 @@ impl Visitor for Planner<'_> {
     }
 
     fn lose(&mut self, path: &[u8], op: &'static str, cause: Cause) {
+        self.shared.tally.pass_over(path);
         self.shared.tally.lose(path, op, cause);
     }
 }

@@ -99,8 +99,8 @@ impl Visitor for Verifier<'_> {
         parent: &Arc<dyn TargetFolder>,
         place: &Entered<'_>,
     ) -> Option<Arc<dyn TargetFolder>> {
-        // A folder that could not be restored was named then.
-        parent.open_folder(&place.node.name).ok()
+        let opened = parent.open_folder(&place.node.name);
+        opened.map_err(|cause| self.lose(place.path, "verify", cause.into())).ok()
     }
 
     fn item(&mut self, folder: &Arc<dyn TargetFolder>, node: &mut Node, path: &[u8]) -> Result<()> {
@@ -116,7 +116,10 @@ impl Visitor for Verifier<'_> {
 
     fn leave(&mut self, _folder: Arc<dyn TargetFolder>, _is_sound: bool) {}
 
-    fn lose(&mut self, _path: &[u8], _op: &'static str, _cause: Cause) {
-        // The first walk named it.
+    fn lose(&mut self, path: &[u8], _op: &'static str, cause: Cause) {
+        // What the first walk could not restore was named then.
+        if !self.shared.tally.is_passed_over(path) {
+            self.shared.tally.lose(path, "verify", cause);
+        }
     }
 }

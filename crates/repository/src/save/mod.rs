@@ -17,9 +17,10 @@ pub(crate) use self::spooled::{TreeBuffer, TreeContent};
 use self::upload::IndexFlusher;
 use crate::blob::{BlobKind, BlobRef};
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::PackId;
 use crate::lock::LockGuard;
 use crate::pack::{BlobCodec, PackBuilder};
-use crate::repository::Repository;
+use crate::repository::{Repository, Saving};
 use crate::{Counters, Ctx};
 
 /// What became of a blob handed in.
@@ -56,6 +57,7 @@ pub(crate) enum SaveMode {
 /// Takes blobs from many threads and gets them into packs.
 pub(crate) struct Saver<'r> {
     repository: &'r Repository,
+    saving: Saving<'r>,
     lock: &'r LockGuard,
     ctx: &'r Ctx,
     mode: SaveMode,
@@ -63,6 +65,7 @@ pub(crate) struct Saver<'r> {
     data: Mutex<PackBuilder>,
     trees: Mutex<PackBuilder>,
     pending: Mutex<HashSet<BlobRef>>,
+    distrusted: Mutex<HashSet<PackId>>,
     full: Mutex<Option<Sender<PackBuilder>>>,
     uploads: Receiver<PackBuilder>,
     flusher: Mutex<IndexFlusher>,
@@ -70,11 +73,19 @@ pub(crate) struct Saver<'r> {
 }
 
 impl<'r> Saver<'r> {
-    pub(crate) fn new(repository: &'r Repository, lock: &'r LockGuard, mode: SaveMode, ctx: &'r Ctx) -> Self {
+    /// Fails when another saver of the same open repository is at work. The index must be up to date.
+    pub(crate) fn new(
+        repository: &'r Repository,
+        lock: &'r LockGuard,
+        mode: SaveMode,
+        ctx: &'r Ctx,
+    ) -> Result<Self> {
+        let saving = repository.begin_saving()?;
         let (full, uploads) = bounded(1);
         let builder = || Mutex::new(PackBuilder::new(repository.settings().pack_bytes));
-        Self {
+        Ok(Self {
             repository,
+            saving,
             lock,
             ctx,
             mode,
@@ -82,11 +93,12 @@ impl<'r> Saver<'r> {
             data: builder(),
             trees: builder(),
             pending: Mutex::default(),
+            distrusted: Mutex::default(),
             full: Mutex::new(Some(full)),
             uploads,
             flusher: Mutex::default(),
             failure: Mutex::default(),
-        }
+        })
     }
 
     pub(crate) fn codec(&self) -> BlobCodec<'r> {
@@ -117,7 +129,21 @@ impl<'r> Saver<'r> {
 
     /// True for blobs that need not be saved.
     pub(crate) fn is_known(&self, blob: BlobRef) -> bool {
-        self.mode != SaveMode::Again && self.repository.index().contains(blob)
+        if self.mode == SaveMode::Again {
+            return false;
+        }
+        let index = self.repository.index();
+        let distrusted = locked(&self.distrusted);
+        if distrusted.is_empty() {
+            return index.contains(blob);
+        }
+        index.get_all(blob).any(|place| !distrusted.contains(&place.pack))
+    }
+
+    /// Notes that a blob could not be read: what is in its pack is saved again, should it turn up.
+    pub(crate) fn distrust(&self, blob: BlobRef) {
+        let packs: Vec<PackId> = self.repository.index().get_all(blob).map(|place| place.pack).collect();
+        locked(&self.distrusted).extend(packs);
     }
 
     /// True for the first to bring this blob. Whoever claims a blob must add it.
@@ -194,6 +220,12 @@ impl<'r> Saver<'r> {
         self.check()
     }
 
+    /// Ends the uploads when dropped: also when somebody panics before he can [`Saver::close`], so that a panic
+    /// does not become a wait without end.
+    pub(crate) fn end_uploads_on_drop(&self) -> EndUploads<'_> {
+        EndUploads(&self.full)
+    }
+
     pub(crate) fn repository(&self) -> &'r Repository {
         self.repository
     }
@@ -203,10 +235,21 @@ impl<'r> Saver<'r> {
         let failure = locked(&self.failure).take();
         // Packs that were stored are worth an index file even if the operation as a whole has failed.
         let flushed = self.flush_index();
+        if flushed.is_ok() {
+            self.saving.catch_up();
+        }
         match failure {
             Some(error) => Err(error),
             None => flushed,
         }
+    }
+}
+
+pub(crate) struct EndUploads<'s>(&'s Mutex<Option<Sender<PackBuilder>>>);
+
+impl Drop for EndUploads<'_> {
+    fn drop(&mut self) {
+        locked(self.0).take();
     }
 }
 

@@ -1,5 +1,7 @@
 //! The end of the saving pipeline: packs are finished, verified and stored, then named by an index file.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use super::{Saver, locked};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexFileBuilder;
@@ -19,6 +21,21 @@ pub(super) struct IndexFlusher {
 impl Saver<'_> {
     /// Stores packs until there are no more. Run by the upload threads; failures are kept for `finish`.
     pub(crate) fn upload(&self) {
+        let drain = || while self.uploads.recv().is_ok() {};
+        self.or_drain(|| self.store_packs(), drain);
+    }
+
+    /// Does `work`. Should it panic, everyone is told to stop and `drain` takes what is still handed in, so that
+    /// nobody waits for a thread that is no more; then the panic goes on.
+    pub(crate) fn or_drain(&self, work: impl FnOnce(), drain: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            self.fail(Error::new(ErrorKind::Io, "a thread of the operation has panicked"));
+            drain();
+            resume_unwind(panic);
+        }
+    }
+
+    fn store_packs(&self) {
         let mut codec = self.codec();
         let mut scratch = Vec::new();
         while let Ok(pack) = self.uploads.recv() {
@@ -34,10 +51,7 @@ impl Saver<'_> {
     /// Keeps the first failure, which stops everyone at their next check.
     pub(crate) fn fail(&self, error: Error) {
         let mut failure = locked(&self.failure);
-        let is_consequence = error.kind == ErrorKind::Cancelled && failure.is_some();
-        if failure.is_none() && !is_consequence {
-            *failure = Some(error);
-        }
+        failure.get_or_insert(error);
     }
 
     fn store(&self, pack: PackBuilder, codec: &mut BlobCodec<'_>, scratch: &mut Vec<u8>) -> Result<()> {
@@ -50,6 +64,7 @@ impl Saver<'_> {
 
     /// Makes the blobs of a stored pack findable: in our index now, in an index file soon.
     pub(super) fn publish(&self, pack: &FinishedPack) -> Result<()> {
+        self.saving.get_ahead();
         self.repository.index_mut().insert_pack(pack.id, &pack.blobs);
         {
             let mut pending = locked(&self.pending);
@@ -66,14 +81,16 @@ impl Saver<'_> {
         if is_full { self.flush_index() } else { Ok(()) }
     }
 
-    /// Writes the index file of the packs collected, if there are any.
+    /// Writes the index file of the packs collected, if there are any. They stay collected until it is stored.
     pub(super) fn flush_index(&self) -> Result<()> {
-        let full = std::mem::take(&mut *locked(&self.flusher));
-        if full.packs == 0 {
+        let mut flusher = locked(&self.flusher);
+        if flusher.packs == 0 {
             return Ok(());
         }
         self.lock.assert_held()?;
-        self.repository.save_unpacked(FileKind::Index, &full.file.encode())?;
+        let id = self.repository.save_unpacked(FileKind::Index, &flusher.file.encode())?;
+        self.saving.add_file(id);
+        *flusher = IndexFlusher::default();
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod backup_locks;
+#[cfg(test)]
 mod check;
 mod chunker;
 #[cfg(test)]
@@ -10,7 +12,15 @@ mod copy;
 mod corpus;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod hazards;
 mod index;
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod pipeline;
 #[cfg(test)]
 mod prune;
 #[cfg(test)]
