@@ -16,7 +16,7 @@ pub use self::report::{Amount, PruneReport};
 use crate::check::{Findings, PackSizes};
 use crate::ctx::{Counters, Ctx};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{IndexId, PackId, SnapshotId};
+use crate::id::{Id, IndexId, PackId, SnapshotId};
 use crate::index::{BlobSet, Index};
 use crate::live::{LiveSet, LiveWalk};
 use crate::lock::{LockGuard, LockMode};
@@ -130,6 +130,8 @@ struct Pruning<'p> {
 
 struct Planned {
     plan: Plan,
+    /// The snapshots that the plan was made for, sorted.
+    snapshots: Vec<Id>,
     index_files: Vec<IndexId>,
     /// Packs that no index names.
     unreferenced: Vec<PackId>,
@@ -139,7 +141,8 @@ impl Pruning<'_> {
     fn plan(&self, findings: &Findings) -> Result<(PruneReport, Planned)> {
         let repository = self.repository;
         let index_files = self.load_index()?;
-        let live = self.find_live()?;
+        let snapshots = list_ids(repository.storage(), FileKind::Snapshot)?;
+        let live = self.find_live(&snapshots)?;
         self.ctx.counters.begin_phase("search packs", repository.index().pack_count().into(), 0);
         let mut report = PruneReport { is_dry_run: self.options.dry_run, ..PruneReport::default() };
         let mut unreferenced = Vec::new();
@@ -162,7 +165,7 @@ impl Pruning<'_> {
             self.verify_copies(&mut plan, &live, findings)?;
         }
         report.describe(&plan, &repository.index());
-        Ok((report, Planned { plan, index_files, unreferenced }))
+        Ok((report, Planned { plan, snapshots, index_files, unreferenced }))
     }
 
     /// Loads all index files, none of which may be damaged.
@@ -180,13 +183,13 @@ impl Pruning<'_> {
         Ok(ids)
     }
 
-    fn find_live(&self) -> Result<LiveSet> {
+    fn find_live(&self, snapshots: &[Id]) -> Result<LiveSet> {
         let repository = self.repository;
         let findings = Findings::default();
         let live = LiveSet::new(&repository.index());
         let walk = LiveWalk::new(repository, &live, &findings, self.ctx);
-        let snapshots = list_ids(repository.storage(), FileKind::Snapshot)?;
-        repository.add_snapshots(&walk, snapshots.into_iter().map(SnapshotId::new), &findings, self.ctx)?;
+        let snapshots = snapshots.iter().copied().map(SnapshotId::new);
+        repository.add_snapshots(&walk, snapshots, &findings, self.ctx)?;
         self.ctx.counters.begin_phase("find used blobs", 0, 0);
         walk.run(self.options.workers)?;
         let kept = findings.into_kept();
@@ -216,7 +219,10 @@ impl Pruning<'_> {
     }
 
     fn execute(&self, planned: Planned, findings: Findings, report: &mut PruneReport) -> Result<Findings> {
-        let Planned { mut plan, mut index_files, unreferenced } = planned;
+        let Planned { mut plan, snapshots, mut index_files, unreferenced } = planned;
+        self.refuse_new(FileKind::Snapshot, &snapshots)?;
+        let known: Vec<Id> = index_files.iter().map(IndexId::id).collect();
+        self.refuse_new(FileKind::Index, &known)?;
         self.delete_packs("delete unreferenced packs", &unreferenced, report)?;
         let damaged = self.repack(&plan, &findings)?;
         report.packs_kept_damaged = damaged.len() as u64;
@@ -238,6 +244,7 @@ impl Pruning<'_> {
         index_files.dedup();
         let rewrite =
             IndexRewrite { repository: self.repository, lock: self.lock, gone: &gone, ctx: self.ctx };
+        self.refuse_new(FileKind::Snapshot, &snapshots)?;
         (report.index_files_written, report.index_files_deleted) = rewrite.run(&index_files)?;
         self.delete_packs("delete packs", &to_delete, report)?;
         let now = self.repository.settings().time.clock.now();
@@ -246,6 +253,19 @@ impl Pruning<'_> {
         }
         self.repository.load_index(self.ctx)?;
         Ok(findings)
+    }
+
+    /// Fails when there are files that the plan does not know of: somebody stores without minding our lock, or
+    /// the listing had been out of date.
+    fn refuse_new(&self, kind: FileKind, known: &[Id]) -> Result<()> {
+        let mut listed = list_ids(self.repository.storage(), kind)?.into_iter();
+        match listed.find(|id| known.binary_search(id).is_err()) {
+            None => Ok(()),
+            Some(id) => {
+                let what = format!("the {kind} {id} has appeared while the prune was being planned");
+                Err(Error::new(ErrorKind::Storage, what))
+            }
+        }
     }
 
     /// Stores anew what is used of wasteful packs, and returns the packs of which something could not be read.

@@ -11,7 +11,7 @@ use lifeboat_repository::lock::LockMode;
 use lifeboat_repository::pack::{BlobCodec, Compression, PackBuilder};
 use lifeboat_repository::prune::{MaxUnused, PruneOptions, PruneReport};
 use lifeboat_repository::repository::Repository;
-use lifeboat_repository::storage::{Body, FileId, FileKind, MemStorage, Storage};
+use lifeboat_repository::storage::{Body, FileId, FileKind, MemStorage, Storage, StorageError, Stored};
 use lifeboat_repository::{Ctx, ErrorKind};
 use lifeboat_testkit::random::Random;
 use lifeboat_testkit::repository as kit;
@@ -458,6 +458,67 @@ fn a_listing_that_lags_behind_loses_nothing() {
         faulty.thaw_listings();
     }
     assert!(craft.prune().is_complete());
+}
+
+/// A storage in which a file appears when the packs are listed.
+#[derive(Clone)]
+struct Late {
+    inner: MemStorage,
+    file: FileId,
+    content: Vec<u8>,
+}
+
+impl Storage for Late {
+    fn create(&self) -> Result<(), StorageError> {
+        self.inner.create()
+    }
+
+    fn put(&self, file: FileId, body: &Body) -> Result<(), StorageError> {
+        self.inner.put(file, body)
+    }
+
+    fn read(&self, file: FileId, range: std::ops::Range<u64>) -> Result<Vec<u8>, StorageError> {
+        self.inner.read(file, range)
+    }
+
+    fn size(&self, file: FileId) -> Result<u64, StorageError> {
+        self.inner.size(file)
+    }
+
+    fn list(&self, kind: FileKind, visit: &mut dyn FnMut(Stored) -> bool) -> Result<(), StorageError> {
+        if kind == FileKind::Pack {
+            self.inner.tamper(self.file, Some(self.content.clone()));
+        }
+        self.inner.list(kind, visit)
+    }
+
+    fn delete(&self, file: FileId) -> Result<(), StorageError> {
+        self.inner.delete(file)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+/// Hazard rows 4 and 16: the end of a backup is seen only when the plan is made.
+#[test]
+fn a_snapshot_or_index_that_appears_while_planning_stops_the_prune() {
+    let storage = wasteful(Version::V2);
+    refuses_late(&storage, vault::files(&storage, FileKind::Snapshot)[0]);
+    let known = vault::files(&storage, FileKind::Index);
+    Craft::over(storage.clone()).indexed(&[(DATA, b"not needed yet", OFF)]);
+    let new = vault::files(&storage, FileKind::Index).into_iter().find(|file| !known.contains(file));
+    refuses_late(&storage, new.unwrap());
+}
+
+fn refuses_late(storage: &MemStorage, file: FileId) {
+    let before = storage.contents();
+    let content = before[&file].to_vec();
+    storage.tamper(file, None);
+    let repository = vault::open_on(Late { inner: storage.clone(), file, content });
+    assert_eq!(prune_with(&repository, &all()).unwrap_err().kind, ErrorKind::Storage);
+    assert_eq!(storage.contents(), before);
 }
 
 #[test]
