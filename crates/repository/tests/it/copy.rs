@@ -16,7 +16,8 @@ use lifeboat_testkit::repository as kit;
 use lifeboat_testkit::restic::Restic;
 use lifeboat_testkit::storage::{Fault, FaultStorage};
 
-use crate::prune::{Craft, wasteful};
+use crate::craft::{Craft, giant_tree};
+use crate::prune::wasteful;
 use crate::vault::{self, Files};
 
 fn empty() -> MemStorage {
@@ -191,7 +192,7 @@ fn damage_holds_back_the_snapshots_that_need_it_and_no_others() {
 #[test]
 fn a_giant_tree_is_copied() {
     let craft = Craft::new(Version::V1);
-    let tree = crate::prune::giant_tree();
+    let tree = giant_tree();
     let id = craft.snapshot_of_tree(tree.as_bytes());
     let to = empty();
     assert_eq!(copy(craft.storage.clone(), to.clone()).copied.len(), 1);

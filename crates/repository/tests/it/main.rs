@@ -11,6 +11,8 @@ mod chunker;
 mod copy;
 mod corpus;
 #[cfg(test)]
+mod craft;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod faults;
@@ -23,6 +25,8 @@ mod made;
 mod pipeline;
 #[cfg(test)]
 mod prune;
+#[cfg(test)]
+mod prune_packs;
 #[cfg(test)]
 mod restic_patterns;
 #[cfg(test)]
