@@ -16,9 +16,16 @@ mod interop;
 
 /// Lock files in memory, not sealed.
 impl UnpackedFiles for MemStorage {
+    /// Sealing gives every file a name of its own; here some white space does.
     fn save(&self, kind: FileKind, content: &[u8]) -> Result<Id> {
-        let id = Id::of(content);
-        self.put(FileId::new(kind, id), &Body::from_bytes(content.to_vec()))?;
+        static SAVED: AtomicU64 = AtomicU64::new(0);
+        let number = SAVED.fetch_add(1, Ordering::SeqCst);
+        let mut unique = content.to_vec();
+        if !content.is_empty() {
+            unique.extend((0..u64::BITS).map(|bit| if number >> bit & 1 == 0 { b' ' } else { b'\n' }));
+        }
+        let id = Id::of(&unique);
+        self.put(FileId::new(kind, id), &Body::from_bytes(unique))?;
         Ok(id)
     }
 
