@@ -24,6 +24,15 @@ impl Status {
         self as u8
     }
 
+    /// The outcome of two steps: failed if one has failed.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Success, other) => other,
+            (_, Self::Failure) => Self::Failure,
+            (first, _) => first,
+        }
+    }
+
     /// The exit code for a failure; decided by the outermost error that has a kind.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {

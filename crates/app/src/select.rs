@@ -39,6 +39,11 @@ impl PathRules {
         Ok(rules)
     }
 
+    /// True when there is no rule.
+    pub(crate) fn takes_all(&self) -> bool {
+        self.excludes.is_empty() && self.includes.is_empty()
+    }
+
     /// Whether a path is taken, and whether something below it may be.
     pub(crate) fn judge(&self, path: &[u8]) -> Verdict {
         if self.excludes.iter().any(|list| list.matches(path)) {

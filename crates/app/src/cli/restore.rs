@@ -26,8 +26,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) include: IncludeArgs,
 
     /// What to do with files that exist
-    #[arg(long, value_enum, default_value_t = Overwrite::Always)]
-    pub(crate) overwrite: Overwrite,
+    #[arg(long, value_enum, default_value_t = OverwriteArg::Always)]
+    pub(crate) overwrite: OverwriteArg,
 
     /// Remove from the target what the snapshot does not hold
     #[arg(long)]
@@ -46,7 +46,7 @@ pub(crate) struct RestoreArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Overwrite {
+pub(crate) enum OverwriteArg {
     /// Replace them
     Always,
     /// Replace them if size or time of modification differ

@@ -13,11 +13,13 @@ use lifeboat_repository::{Error, ErrorKind};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::prune;
 use super::snapshots::{Rows, SnapshotJson, describe_group};
 use crate::app::App;
 use crate::choose::{self, Chosen, Filter, Keying};
 use crate::cli::forget::{ForgetArgs, KeepArgs};
 use crate::exit::Status;
+use crate::output::progress::Kind;
 use crate::output::text;
 use crate::vault::Vault;
 
@@ -109,11 +111,14 @@ impl Run<'_> {
         } else {
             chosen.keys.iter().map(|key| key.id).collect()
         };
-        self.remove(&removed, lock)?;
-        if self.args.prune && !removed.is_empty() {
-            anyhow::bail!("prune is not there yet");
+        let status = status.and(self.remove(&removed, lock)?);
+        let Some(lock) = lock.filter(|_| self.args.prune && !removed.is_empty()) else { return Ok(status) };
+        if self.args.dry_run {
+            self.app.output.note("prune would run afterwards");
+            return Ok(status);
         }
-        Ok(status)
+        let options = prune::options(&self.args.repack, false);
+        Ok(status.and(prune::prune(self.app, self.repository, &options, lock)?))
     }
 
     /// Decides group by group and prints what becomes of each snapshot. Returns those to be removed.
@@ -211,13 +216,14 @@ impl Run<'_> {
         Ok(json)
     }
 
-    fn remove(&self, snapshots: &[SnapshotId], lock: Option<&LockGuard>) -> anyhow::Result<()> {
-        let ids = || snapshots.iter().map(SnapshotId::short).collect::<Vec<_>>().join(" ");
+    fn remove(&self, snapshots: &[SnapshotId], lock: Option<&LockGuard>) -> anyhow::Result<Status> {
+        if snapshots.is_empty() {
+            return Ok(Status::Success);
+        }
         if self.args.dry_run {
-            if !snapshots.is_empty() {
-                self.app.output.note(format_args!("would remove {}", ids()));
-            }
-            return Ok(());
+            let ids: Vec<_> = snapshots.iter().map(SnapshotId::short).collect();
+            self.app.output.note(format_args!("would remove {}", ids.join(" ")));
+            return Ok(Status::Success);
         }
         let lock = lock.ok_or_else(|| {
             Error::new(
@@ -225,14 +231,14 @@ impl Run<'_> {
                 "--no-lock only goes with --dry-run where snapshots are removed",
             )
         })?;
-        for id in snapshots {
-            self.app.ctx.cancel.check()?;
-            lock.assert_held()?;
-            self.repository.storage().delete((*id).into()).map_err(Error::from)?;
+        let app = self.app;
+        let failed =
+            app.watch(Kind::Upkeep, || self.repository.delete_snapshots(snapshots, lock, &app.ctx))?;
+        for (id, error) in &failed {
+            app.output.error(format_args!("cannot remove snapshot {}: {}", id.short(), text::chain(error)));
         }
-        if !snapshots.is_empty() {
-            self.app.output.note(format_args!("removed {}", text::count(snapshots.len() as u64, "snapshot")));
-        }
-        Ok(())
+        let removed = snapshots.len().saturating_sub(failed.len()) as u64;
+        app.output.note(format_args!("removed {}", text::count(removed, "snapshot")));
+        Ok(if failed.is_empty() { Status::Success } else { Status::Incomplete })
     }
 }

@@ -11,6 +11,8 @@ mod find;
 mod forget;
 mod key;
 mod ls;
+mod prune;
+mod restore;
 mod shell;
 mod snapshots;
 mod stats;
@@ -25,6 +27,8 @@ pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
     match command {
         Command::Init(args) => init::run(app, &args),
         Command::Backup(args) => backup::run(app, &args),
+        Command::Restore(args) => restore::run(app, &args),
+        Command::Prune(args) => prune::run(app, &args),
         Command::Snapshots(args) => snapshots::run(app, &args),
         Command::Ls(args) => ls::run(app, &args),
         Command::Find(args) => find::run(app, &args),
@@ -37,7 +41,7 @@ pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
         Command::Unlock(args) => unlock::run(app, &args),
         Command::Completions { shell } => shell::completions(app, shell),
         Command::Man { folder } => shell::manual(app, &folder),
-        Command::Restore(_) | Command::Prune(_) | Command::Copy(_) => {
+        Command::Copy(_) => {
             anyhow::bail!("this command is not there yet")
         }
     }

@@ -16,6 +16,7 @@ use super::{Output, is_watched, text};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Backup,
+    Restore,
     /// Named by the phases themselves.
     Upkeep,
 }
@@ -121,6 +122,7 @@ impl Sample {
     fn status(&self, kind: Kind, elapsed: Duration) -> Value {
         let (items, bytes) = match kind {
             Kind::Backup => ("files_done", "bytes_done"),
+            Kind::Restore => ("files_restored", "bytes_restored"),
             Kind::Upkeep => ("items_done", "bytes_done"),
         };
         let total_items = if kind == Kind::Upkeep { "total_items" } else { "total_files" };
@@ -281,6 +283,8 @@ mod tests {
                 "percent_done": 0.25, "total_files": 12, "files_done": 3, "total_bytes": 4 << 20,
                 "bytes_done": 1 << 20, "error_count": 1, "current_files": ["/a/b"]})
         );
+        let restore = sample().status(Kind::Restore, Duration::from_secs(2));
+        assert_eq!((&restore["files_restored"], &restore["bytes_restored"]), (&3.into(), &(1 << 20).into()));
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod losses;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod restores;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod shared_vault;

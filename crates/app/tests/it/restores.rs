@@ -1,0 +1,150 @@
+//! `restore` and `prune` as a user meets them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::sandbox::Sandbox;
+
+/// Every file below a folder with its content.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        for entry in std::fs::read_dir(&at).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    files(folder).into_keys().collect()
+}
+
+fn with_backup() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for name in ["a", "b.txt", "deep/c.txt", "deep/er/d"] {
+        sandbox.write(&format!("source/{name}"), &format!("content of {name}"));
+    }
+    sandbox.run(&["backup", "-q", &sandbox.arg("source")]).ok();
+    sandbox
+}
+
+#[test]
+fn a_restore_brings_everything_back_below_the_target_at_its_full_path() {
+    let sandbox = with_backup();
+    let summary = sandbox
+        .run(&["restore", "latest", "--target", &sandbox.arg("out"), "--verify", "--json"])
+        .ok()
+        .json();
+    let root = sandbox.path("out").join(sandbox.arg("source").trim_start_matches('/'));
+    assert_eq!(files(&root), files(&sandbox.path("source")));
+    assert_eq!((&summary["message_type"], &summary["error_count"]), (&"summary".into(), &0.into()));
+    assert_eq!(summary["files_verified"], 4);
+}
+
+#[test]
+fn a_folder_of_a_snapshot_is_restored_without_what_is_above_it() {
+    let sandbox = with_backup();
+    let folder = format!("latest:{}", sandbox.arg("source/deep"));
+    sandbox.run(&["restore", &folder, "-t", &sandbox.arg("out")]).ok();
+    assert_eq!(names(&sandbox.path("out")), ["c.txt", "er/d"]);
+    sandbox.run(&["restore", "latest:/nowhere", "-t", &sandbox.arg("out")]).expect_code(1);
+}
+
+#[test]
+fn includes_and_excludes_choose_what_comes_back() {
+    let sandbox = with_backup();
+    let folder = format!("latest:{}", sandbox.arg("source"));
+    let restored = |name: &str, options: &[&str]| {
+        let target = sandbox.arg(name);
+        sandbox.run(&[&["restore", &folder, "-t", &target], options].concat()).ok();
+        names(&sandbox.path(name))
+    };
+    assert_eq!(restored("1", &["--include", "*.txt"]), ["b.txt", "deep/c.txt"]);
+    assert_eq!(restored("2", &["--iinclude", "/DEEP", "--exclude", "er"]), ["deep/c.txt"]);
+    assert_eq!(restored("3", &["--exclude", "*", "--exclude", "!a"]), ["a"]);
+}
+
+#[test]
+fn what_exists_is_treated_as_told() {
+    let sandbox = with_backup();
+    let folder = format!("latest:{}", sandbox.arg("source"));
+    let restore =
+        |options: &[&str]| sandbox.run(&[&["restore", &folder, "-t", &sandbox.arg("out")], options].concat());
+    sandbox.write("out/a", "mine");
+    sandbox.write("out/extra", "mine");
+    restore(&["--overwrite", "never"]).ok();
+    assert_eq!(files(&sandbox.path("out"))["a"], "mine");
+    let dry = restore(&["--dry-run", "--delete"]).ok().text();
+    assert!(dry.contains("deleted   ") && dry.contains("extra"), "{dry}");
+    assert_eq!(files(&sandbox.path("out"))["extra"], "mine");
+    restore(&["--delete"]).ok();
+    assert_eq!(files(&sandbox.path("out")), files(&sandbox.path("source")));
+}
+
+#[test]
+fn a_damaged_file_is_named_and_the_rest_comes_back() {
+    let sandbox = with_backup();
+    sandbox.write("source/new", &"another pack".repeat(100));
+    let before = packs(&sandbox);
+    sandbox.run(&["backup", "-q", &sandbox.arg("source")]).ok();
+    let added = packs(&sandbox).into_iter().filter(|pack| !before.contains(pack));
+    let largest = added.max_by_key(|pack| std::fs::metadata(pack).unwrap().len()).unwrap();
+    // The content of the new file is the only data in the packs of the second backup.
+    let listed = sandbox
+        .run(&["find", "--json", "--pack", largest.file_name().unwrap().to_str().unwrap()])
+        .ok()
+        .json();
+    let is_data = listed[0]["object_type"] == "blob";
+    let victim = if is_data {
+        largest
+    } else {
+        packs(&sandbox).into_iter().find(|pack| !before.contains(pack) && *pack != largest).unwrap()
+    };
+    let mut content = std::fs::read(&victim).unwrap();
+    content[20] ^= 1;
+    std::fs::set_permissions(&victim, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(&victim, content).unwrap();
+    let folder = format!("latest:{}", sandbox.arg("source"));
+    let ran = sandbox.run(&["restore", &folder, "-t", &sandbox.arg("out")]).expect_code(1);
+    assert!(ran.stderr.contains("/new"), "{}", ran.stderr);
+    let restored = files(&sandbox.path("out"));
+    for name in ["a", "b.txt", "deep/c.txt", "deep/er/d"] {
+        assert_eq!(restored[name], format!("content of {name}"));
+    }
+}
+
+fn packs(sandbox: &Sandbox) -> Vec<std::path::PathBuf> {
+    let folders = std::fs::read_dir(sandbox.default_vault().join("data")).unwrap();
+    folders
+        .flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap())
+        .map(|pack| pack.unwrap().path())
+        .collect()
+}
+
+#[test]
+fn forget_and_prune_free_what_nobody_needs() {
+    let sandbox = with_backup();
+    sandbox.write("source/a", &"something quite different ".repeat(1000));
+    sandbox.run(&["backup", "-q", &sandbox.arg("source")]).ok();
+    let unused = |options: &[&str]| {
+        sandbox.run(&[&["prune", "--json"], options].concat()).ok().json()["bytes"]["unused"].as_u64()
+    };
+    assert_eq!(unused(&["--dry-run"]), Some(0));
+    sandbox.run(&["forget", "--keep-last", "1"]).ok();
+    assert!(unused(&["--dry-run"]) > Some(0));
+    sandbox.run(&["backup", "-q", "--tag", "x", &sandbox.arg("source")]).ok();
+    sandbox.run(&["forget", "--keep-last", "1", "--prune", "--max-unused", "0"]).ok();
+    assert_eq!(unused(&["--dry-run"]), Some(0));
+    sandbox.restic(&["check", "--read-data"]).ok();
+    let folder = format!("latest:{}", sandbox.arg("source"));
+    sandbox.run(&["restore", &folder, "-t", &sandbox.arg("out")]).ok();
+    assert_eq!(files(&sandbox.path("out")), files(&sandbox.path("source")));
+}
