@@ -208,8 +208,9 @@ impl FilesFolder {
 fn make_special(fd: &OwnedFd, name: &CStr, node: &Node) -> Result<FileType, Errno> {
     let private = Mode::RUSR | Mode::WUSR;
     let make_node = |kind, device: u64| {
-        let device = Dev::try_from(device).map_err(|_| Errno::INVAL)?;
-        mknodat(fd, name, kind, private, device).map(|()| kind)
+        // The kernel takes 32 bits and would silently make another device of more.
+        let device = u32::try_from(device).map_err(|_| Errno::INVAL)?;
+        mknodat(fd, name, kind, private, Dev::from(device)).map(|()| kind)
     };
     match node.kind {
         NodeKind::Symlink => symlinkat(node.link_target.as_slice(), fd, name).map(|()| FileType::Symlink),
