@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use lifeboat_repository::clock::Time;
+use lifeboat_repository::id::SnapshotId;
 use lifeboat_repository::lock::{Holder, LockGuard, LockMode, LockOptions};
+use lifeboat_repository::prune::{MaxUnused, PruneOptions};
 use lifeboat_repository::repository::Repository;
 use lifeboat_repository::source::{EntryError, Event, Source};
 use lifeboat_repository::storage::{FileKind, MemStorage, Storage};
@@ -157,4 +159,71 @@ fn a_lock_lost_at_any_call_stops_the_next_commit() {
     }
     assert!(stopped > 20, "{stopped} were stopped");
     assert_eq!(completed, 1, "only when the snapshot was on its way");
+}
+
+fn forget_and_prune(vault: &MemStorage) -> Result<()> {
+    let repository = vault::open(vault);
+    let lock = vault::lock(&repository, LockMode::Exclusive)?;
+    let ids: Vec<_> =
+        vault::files(vault, FileKind::Snapshot).iter().map(|file| SnapshotId::new(file.id)).collect();
+    assert!(repository.delete_snapshots(&ids, &lock, &Ctx::default())?.is_empty());
+    let options = PruneOptions { max_unused: MaxUnused::Bytes(0), ..PruneOptions::default() };
+    assert!(repository.prune(&options, &lock, &Ctx::default())?.is_complete());
+    Ok(())
+}
+
+/// Hazard row 4: the backup found all it has in the vault, and relies on it, when somebody forgets and prunes.
+#[test]
+fn a_prune_waits_for_the_backup_or_stops_it_but_never_takes_what_it_relies_on() {
+    let files = made::files(23, 40, 600);
+    for is_unlocked in [false, true] {
+        let vault = new_vault();
+        let first = backup(&made::open(Arc::new(vault.clone()), small_packs()), &files, None).unwrap();
+        let ran = backup_during(&vault, &files, |_| {
+            if is_unlocked {
+                remove_locks(&vault);
+                forget_and_prune(&vault).unwrap();
+                assert!(vault::files(&vault, FileKind::Pack).is_empty(), "all of it was needed no more");
+            } else {
+                assert_eq!(forget_and_prune(&vault).unwrap_err().kind, ErrorKind::Locked);
+            }
+        });
+        if is_unlocked {
+            assert_eq!(ran.unwrap_err().kind, ErrorKind::LockLost);
+            assert!(vault::files(&vault, FileKind::Snapshot).is_empty());
+        } else {
+            let report = ran.unwrap();
+            assert_eq!((report.tree, report.data_blobs), (first.tree, 0));
+            assert_eq!(contents(&vault::open(&vault), report.tree.unwrap()), files);
+        }
+        vault::assert_sound(&vault);
+    }
+}
+
+/// Hazard row 4, the other orders: lock, index and prune in any sequence, through a repository opened long ago.
+#[test]
+fn a_prune_at_any_moment_before_the_backup_begins_is_noticed() {
+    let files = made::files(24, 40, 600);
+    let moments = ["before it is opened", "before its index is read", "before it is locked", "never"];
+    for moment in moments {
+        let vault = new_vault();
+        backup(&made::open(Arc::new(vault.clone()), small_packs()), &files, None).unwrap();
+        let prune_at = |now: &str| {
+            if now == moment {
+                forget_and_prune(&vault).unwrap()
+            }
+        };
+        prune_at("before it is opened");
+        let repository = made::open(Arc::new(vault.clone()), small_packs());
+        prune_at("before its index is read");
+        repository.load_index(&Ctx::default()).unwrap();
+        prune_at("before it is locked");
+        let lock = vault::lock(&repository, LockMode::Shared).unwrap();
+        assert_eq!(forget_and_prune(&vault).unwrap_err().kind, ErrorKind::Locked);
+        let report = made::backup_under(&repository, &files, None, &lock, &Ctx::default()).unwrap();
+        assert_eq!(report.data_blobs > 0, moment != "never", "{moment}");
+        drop(lock);
+        assert_eq!(contents(&vault::open(&vault), report.tree.unwrap()), files, "{moment}");
+        vault::assert_sound(&vault);
+    }
 }
