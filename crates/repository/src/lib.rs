@@ -29,6 +29,7 @@ pub mod source;
 pub mod spool;
 pub mod storage;
 pub mod target;
+mod threads;
 mod transfer;
 pub mod tree;
 

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BlobId, SnapshotId};
 use crate::index::Index;
 use crate::repository::{BlobReader, Repository};
+use crate::threads::or_drain;
 use crate::tree::{Node, NodeKind};
 
 /// Subtrees found are passed on when there are this many, or at the end of their tree.
@@ -91,7 +92,7 @@ impl<'w> LiveWalk<'w> {
     pub(crate) fn run(self, workers: usize) -> Result<()> {
         std::thread::scope(|scope| {
             for _ in 0..workers.max(1) {
-                scope.spawn(|| Walker::new(&self).run());
+                scope.spawn(|| or_drain(|| Walker::new(&self).run(), || self.give_up()));
             }
         });
         let queue = self.queue.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -125,6 +126,13 @@ impl<'w> LiveWalk<'w> {
             self.queue().waiting.append(subtrees);
             self.changed.notify_all();
         }
+    }
+
+    /// Lets the others end, after a panic.
+    fn give_up(&self) {
+        let panicked = || Error::new(ErrorKind::Io, "a thread that reads trees has panicked");
+        self.queue().failure.get_or_insert_with(panicked);
+        self.changed.notify_all();
     }
 
     fn done(&self, result: Result<()>) {

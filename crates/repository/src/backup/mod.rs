@@ -30,6 +30,7 @@ use crate::save::{SaveMode, Saver};
 use crate::snapshot::{SnapshotFile, SnapshotTime};
 use crate::source::Source;
 use crate::storage::FileKind;
+use crate::threads::join;
 use crate::tree::ZoneOffsets;
 
 /// What to note in the snapshot, and how to go about the backup.
@@ -158,9 +159,4 @@ fn run_pipeline(
         report.add_saved(&saver.counts());
         Ok((root, report))
     })
-}
-
-/// The result of a thread; a panic goes on in this one.
-fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -38,6 +38,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::BlobId;
 use crate::repository::Repository;
 use crate::target::Target;
+use crate::threads::{join, or_drain};
 
 /// What to do with what is in the target already. Folders are always shared and get what the snapshot knows of
 /// them.
@@ -165,8 +166,8 @@ impl Shared<'_> {
         let workers = self.options.workers.clamp(1, 64);
         let (jobs_in, jobs) = bounded(workers * 2);
         let walked = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..workers).map(|_| scope.spawn(|| Worker::new(self).run(&jobs))).collect();
+            let work = || or_drain(|| Worker::new(self).run(&jobs), || jobs.iter().for_each(drop));
+            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
             let mut planner = Planner::new(self, jobs_in);
             let walked = walk.run(root, &mut planner);
             let flushed = planner.finish();
@@ -182,9 +183,4 @@ impl Shared<'_> {
 
 fn cannot_open(cause: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, "cannot open the folder to restore to").because(cause)
-}
-
-/// The result of a thread; a panic goes on in this one.
-fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

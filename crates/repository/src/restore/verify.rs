@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::Shared;
 use super::report::shown;
 use super::walk::{Entered, Visitor, Walk};
-use super::{Shared, join};
 use crate::Counters;
 use crate::blob::{BlobKind, BlobRef};
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::id::BlobId;
 use crate::target::{Target, TargetFolder};
+use crate::threads::{join, or_drain};
 use crate::tree::{Node, NodeKind};
 
 struct Verifier<'a> {
@@ -45,7 +46,8 @@ pub(super) fn verify(
     let workers = shared.options.workers.clamp(1, 64);
     let (files_in, files) = bounded(workers * 4);
     let walked = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(|| read_all(shared, &files))).collect();
+        let work = || or_drain(|| read_all(shared, &files), || files.iter().for_each(drop));
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         let walked = walk.run(root, &mut Verifier { shared, files: files_in });
         threads.into_iter().for_each(join);
         walked

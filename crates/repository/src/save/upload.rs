@@ -1,12 +1,11 @@
 //! The end of the saving pipeline: packs are finished, verified and stored, then named by an index file.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
 use super::{Saver, locked};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexFileBuilder;
 use crate::pack::{BlobCodec, FinishedPack, PackBuilder};
 use crate::storage::{Body, FileKind};
+use crate::threads;
 
 /// An index file is written after this many packs, so that an interrupted backup loses little.
 const PACKS_PER_INDEX: usize = 16;
@@ -28,11 +27,10 @@ impl Saver<'_> {
     /// Does `work`. Should it panic, everyone is told to stop and `drain` takes what is still handed in, so that
     /// nobody waits for a thread that is no more; then the panic goes on.
     pub(crate) fn or_drain(&self, work: impl FnOnce(), drain: impl FnOnce()) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        threads::or_drain(work, || {
             self.fail(Error::new(ErrorKind::Io, "a thread of the operation has panicked"));
             drain();
-            resume_unwind(panic);
-        }
+        });
     }
 
     fn store_packs(&self) {

@@ -4,11 +4,13 @@
 //! no index that names an absent pack, and the same again without the fault succeeds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use lifeboat_adapters::files::FilesTarget;
 use lifeboat_repository::backup::BackupReport;
+use lifeboat_repository::check::CheckOptions;
 use lifeboat_repository::id::{BlobId, SnapshotId};
 use lifeboat_repository::lock::LockMode;
 use lifeboat_repository::repository::Repository;
@@ -314,4 +316,40 @@ fn a_restore_reports_each_fault_at_each_call_and_can_be_repeated() {
         }
     }
     assert_eq!(vault.contents(), before, "a restore writes nothing");
+}
+
+/// Whatever thread it is that panics, nobody waits for it in vain.
+#[test]
+fn a_panic_at_any_call_is_passed_on() {
+    let Ground { vault, files, parent } = backup_with_parent();
+    let tree = open(&vault).load_snapshot(parent.unwrap()).unwrap().tree;
+    let backup: &dyn Fn(&Repository) = &|repository| {
+        let lock = vault::lock(repository, LockMode::Shared).unwrap();
+        backup_under(repository, &files, parent, &lock, &Ctx::default()).unwrap();
+    };
+    let restore: &dyn Fn(&Repository) = &|repository| {
+        repository.load_index(&Ctx::default()).unwrap();
+        assert_eq!(restore(repository, tree, tempfile::tempdir().unwrap().path()).unwrap(), 0);
+    };
+    let check: &dyn Fn(&Repository) = &|repository| {
+        let options = CheckOptions { workers: 2, ..vault::everything() };
+        assert!(repository.check(&options, &Ctx::default()).unwrap().is_sound());
+    };
+    for (name, operation) in [("backup", backup), ("restore", restore), ("check", check)] {
+        for number in 0.. {
+            let vault = vault.fork();
+            let faulty = FaultStorage::new(vault.clone());
+            let repository = made::open(Arc::new(faulty.clone()), small_packs());
+            faulty.forget_calls();
+            faulty.before_call(number, || panic!("a bug for a test"));
+            let ran = catch_unwind(AssertUnwindSafe(|| operation(&repository)));
+            if faulty.calls().len() <= number {
+                ran.unwrap();
+                assert!(number > 20, "{name} makes {number} calls");
+                break;
+            }
+            assert!(ran.is_err(), "{name}, call {number}");
+            vault::assert_sound(&vault);
+        }
+    }
 }
