@@ -5,17 +5,15 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::sandbox::Ran;
 use crate::shared_vault::SharedVault;
-
-const NOBODY: u32 = 65534;
 
 /// A vault and a source with a file that is about to get into trouble and others that are not.
 fn troubled() -> (SharedVault, PathBuf) {
@@ -197,44 +195,12 @@ fn a_file_that_shrinks_costs_one_line_and_is_saved_as_it_was_read() {
     assert!(0 < saved && saved < 5 << 20, "{saved}");
 }
 
-/// Our program as a user who owns nothing but the vault. The program itself may lie where others cannot reach.
-fn as_nobody(vault: &SharedVault, arguments: &[&str]) -> Command {
-    let mut ours = vault.command(arguments);
-    if !geteuid().is_root() {
-        return ours;
-    }
-    let program = vault.sandbox.path("lifeboat");
-    fs::copy(env!("CARGO_BIN_EXE_lifeboat"), &program).unwrap();
-    for folder in ["", "source", "lifeboat"] {
-        fs::set_permissions(vault.sandbox.path(folder), Permissions::from_mode(0o755)).unwrap();
-    }
-    for folder in ["home", "tmp", "vault"] {
-        give_away(&vault.sandbox.path(folder));
-    }
-    let mut command = Command::new("setpriv");
-    command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".into()]);
-    command
-        .arg(program)
-        .args(arguments)
-        .envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.current_dir(vault.sandbox.path(""));
-    ours = command;
-    ours
-}
-
-fn give_away(path: &Path) {
-    chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-    if path.is_dir() {
-        fs::read_dir(path).unwrap().for_each(|entry| give_away(&entry.unwrap().path()));
-    }
-}
-
 #[test]
 fn a_file_that_may_not_be_opened_costs_one_line() {
     let (vault, file) = troubled();
     fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
     let source = vault.sandbox.arg("source");
-    let ran = finish(spawn(&mut as_nobody(&vault, &["backup", "--no-progress", &source])));
+    let ran = finish(spawn(&mut vault.command_of_nobody(&["backup", "--no-progress", &source])));
     expect_one_loss(ran, &file, "open", "Permission denied");
     assert_eq!(expect_the_rest(&vault), None);
 }
@@ -247,7 +213,7 @@ fn a_folder_that_may_not_be_listed_costs_one_line() {
     fs::write(folder.join("unseen"), "unseen").unwrap();
     fs::set_permissions(&folder, Permissions::from_mode(0o000)).unwrap();
     let source = vault.sandbox.arg("source");
-    let ran = finish(spawn(&mut as_nobody(&vault, &["backup", "--no-progress", &source])));
+    let ran = finish(spawn(&mut vault.command_of_nobody(&["backup", "--no-progress", &source])));
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
     expect_one_loss(ran, &folder, "list", "Permission denied");
     assert_eq!(expect_the_rest(&vault), Some(5 << 20));

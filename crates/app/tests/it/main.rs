@@ -10,6 +10,8 @@ mod floors;
 #[cfg(test)]
 mod interruptions;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod losses;
 #[cfg(test)]
 mod reading;
