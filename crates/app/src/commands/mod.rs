@@ -6,7 +6,6 @@ mod backup;
 mod check;
 mod diff;
 mod dump;
-mod files_from;
 mod find;
 mod forget;
 mod key;

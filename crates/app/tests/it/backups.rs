@@ -182,3 +182,28 @@ fn a_locked_vault_is_exit_11_and_a_dead_holders_lock_is_removed() {
     assert!(ran.stderr.contains("removed a lock"), "{}", ran.stderr);
     assert_eq!(locks(), 0);
 }
+
+#[test]
+fn standard_input_becomes_a_file() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dump", &"select 1;\n".repeat(200_000));
+    let back_up = |options: &[&str]| {
+        let stdin = std::fs::File::open(sandbox.path("dump")).unwrap();
+        let mut command = sandbox.command(&[&["backup", "--stdin", "--json"], options].concat());
+        let output = command.stdin(stdin).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    back_up(&["--stdin-filename", "db/dump.sql"]);
+    let content = sandbox.restic(&["dump", "latest", "/db/dump.sql"]).ok().text();
+    assert_eq!(content, std::fs::read_to_string(sandbox.path("dump")).unwrap());
+    // An unchanged time must not make the second stream pass for the first.
+    back_up(&["--time", "2020-01-01 00:00:00"]);
+    sandbox.write("dump", "");
+    back_up(&["--time", "2020-01-01 00:00:00"]);
+    sandbox.write("dump", "new");
+    back_up(&["--time", "2020-01-01 00:00:00", "--host", "other"]);
+    assert_eq!(sandbox.restic(&["dump", "--host", "other", "latest", "/stdin"]).ok().text(), "new");
+    sandbox.restic(&["check", "--read-data"]).ok();
+    sandbox.run(&["backup", "--stdin", "/etc"]).expect_code(1);
+    sandbox.run(&["backup", "--stdin", "--stdin-filename", "../x"]).expect_code(1);
+}

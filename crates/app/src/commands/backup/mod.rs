@@ -1,12 +1,13 @@
 //! `backup`: saves files and folders, or standard input, as a new snapshot.
 
+mod files_from;
+mod input;
+
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
-use lifeboat_adapters::files::{FilesOptions, FilesSource, OpenError};
+use jiff::Timestamp;
 use lifeboat_repository::Counters;
 use lifeboat_repository::backup::{BackupOptions, BackupReport, ChangeDetection};
 use lifeboat_repository::id::{BlobId, SnapshotId};
@@ -14,10 +15,9 @@ use lifeboat_repository::lock::{LockGuard, LockMode};
 use lifeboat_repository::repository::Repository;
 use lifeboat_repository::retention::{GroupBy, Policy, latest};
 use lifeboat_repository::snapshot::{SnapshotFile, SnapshotTime};
-use lifeboat_repository::source::Source;
 use serde::Serialize;
 
-use super::files_from;
+use self::input::Input;
 use crate::app::App;
 use crate::choose::{self, Filter, Keying};
 use crate::cli::backup::BackupArgs;
@@ -25,68 +25,39 @@ use crate::cli::values::TagList;
 use crate::exit::Status;
 use crate::output::progress::Kind;
 use crate::output::text;
-use crate::select::PathRules;
 use crate::vault::Vault;
 
 pub(super) fn run(app: &App, args: &BackupArgs) -> anyhow::Result<Status> {
     let began = Instant::now();
-    let rules = PathRules::new(app.env, &args.exclude, &args.include)?;
-    let roots = if args.stdin { Vec::new() } else { files_from::roots(app, args)? };
-    let mut source = open_source(app, args, rules, &roots)?;
-    let snapshot = new_snapshot(app, args, &roots, &source)?;
+    let time = match args.time {
+        Some(moment) => moment.at(&app.time.zone)?,
+        None => app.time.clock.now(),
+    };
+    let mut input = Input::open(app, args, time)?;
+    let snapshot = new_snapshot(app, args, &input, time)?;
     let repository = Vault::of(app)?.open_or_create_default(app)?;
     let report = app.locked(&repository, LockMode::Shared, |lock| {
         app.watch(Kind::Backup, || {
             let parent = parent(app, args, &repository, &snapshot)?;
             repository.load_index(&app.ctx)?;
-            save(app, &repository, &mut source, options(args, snapshot, parent), lock)
+            save(app, &repository, &mut input, options(args, snapshot, parent), lock)
         })
     });
     let report = report.inspect_err(|error| tell_what_stays(app, error))?;
-    tell(app, args, &source, &report, began)
-}
-
-fn open_source(
-    app: &App,
-    args: &BackupArgs,
-    rules: PathRules,
-    roots: &[PathBuf],
-) -> anyhow::Result<FilesSource> {
-    let options = FilesOptions {
-        select: Arc::new(rules),
-        one_file_system: args.one_file_system,
-        with_atime: args.with_atime,
-        exclude_caches: args.exclude_caches,
-        exclude_if_present: args.exclude_if_present.clone(),
-        exclude_larger_than: args.exclude_larger_than.map(|size| size.0),
-        spool_folder: app.env.spool_folder(),
-        ..FilesOptions::default()
-    };
-    let current = app.env.current_folder().context("cannot tell the current folder")?;
-    FilesSource::open(roots, &current, options).map_err(|error| {
-        if let OpenError::NoRoot { missing } = &error {
-            missing.iter().for_each(|lost| app.output.entry_error(lost, "backup"));
-        }
-        error.into()
-    })
+    tell(app, args, &input, &report, began)
 }
 
 /// The snapshot as far as it is known before the walk.
 fn new_snapshot(
     app: &App,
     args: &BackupArgs,
-    roots: &[PathBuf],
-    source: &FilesSource,
+    input: &Input,
+    time: Timestamp,
 ) -> anyhow::Result<SnapshotFile> {
-    let time = match args.time {
-        Some(moment) => moment.at(&app.time.zone)?,
-        None => app.time.clock.now(),
-    };
-    let found: Vec<PathBuf> = roots.iter().filter(|root| !source.missing().contains(root)).cloned().collect();
     let (uid, gid) = app.env.user_ids();
     let tree_to_come = BlobId::of(b"");
     Ok(SnapshotFile {
-        paths: choose::absolute_paths(app, &found)?,
+        paths: input.paths(app, args)?,
         hostname: args.host.clone().unwrap_or_else(|| app.env.hostname()),
         username: app.env.username(),
         uid,
@@ -105,7 +76,8 @@ fn parent(
     repository: &Repository,
     snapshot: &SnapshotFile,
 ) -> anyhow::Result<Option<SnapshotId>> {
-    if args.force {
+    // What comes on standard input is read in any case.
+    if args.force || args.stdin {
         return Ok(None);
     }
     if let Some(name) = &args.parent {
@@ -143,18 +115,17 @@ fn options(args: &BackupArgs, snapshot: SnapshotFile, parent: Option<SnapshotId>
 fn save(
     app: &App,
     repository: &Repository,
-    source: &mut FilesSource,
+    input: &mut Input,
     options: BackupOptions,
     lock: &LockGuard,
 ) -> anyhow::Result<BackupReport> {
     app.ctx.counters.begin_phase("backup", 0, 0);
-    let scanner = app.output.shows_progress().then(|| source.scanner());
+    let scanner = app.output.shows_progress().then(|| input.scanner()).flatten();
     std::thread::scope(|scope| {
         if let Some(scanner) = scanner {
             scope.spawn(|| scanner.run(&app.ctx));
         }
-        let source: &mut dyn Source = source;
-        Ok(repository.backup(source, options, lock, &app.ctx)?)
+        Ok(repository.backup(input.source(), options, lock, &app.ctx)?)
     })
 }
 
@@ -200,11 +171,11 @@ struct Summary {
 fn tell(
     app: &App,
     args: &BackupArgs,
-    source: &FilesSource,
+    input: &Input,
     report: &BackupReport,
     began: Instant,
 ) -> anyhow::Result<Status> {
-    for warning in source.warnings() {
+    for warning in input.warnings() {
         app.output.warn(warning);
     }
     for error in &report.parent_errors {
