@@ -36,6 +36,15 @@ pub enum Place {
     Over,
 }
 
+/// What a folder is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To be filled and then finished: what its mode forbids its owner is allowed until then.
+    Fill,
+    /// To look at; nothing about it changes.
+    Look,
+}
+
 /// A step of restoring an entry that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {op}")]
@@ -67,7 +76,7 @@ pub trait TargetFolder: Any + Send + Sync {
     fn make_folder(&self, name: &[u8]) -> io::Result<Arc<dyn TargetFolder>>;
 
     /// Opens a folder that exists, never through a symlink.
-    fn open_folder(&self, name: &[u8]) -> io::Result<Arc<dyn TargetFolder>>;
+    fn open_folder(&self, name: &[u8], access: Access) -> io::Result<Arc<dyn TargetFolder>>;
 
     /// Begins a file. Until it is finished only its owner may use it.
     fn create_file(&self, name: &[u8], place: Place) -> io::Result<Box<dyn TargetFile>>;

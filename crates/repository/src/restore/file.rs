@@ -140,25 +140,19 @@ impl Output {
         drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());
         let (Some(outcome), Some(folder)) = (outcome, folder) else { return };
         Counters::add(&shared.ctx.counters.items_done, 1);
+        if let Some(key) = self.link {
+            shared.links.settle(key, outcome.is_ok(), (&folder, &self.node.name), shared);
+        }
         match outcome {
             Ok(()) => {
                 let mut report = shared.tally.report();
                 report.files += 1;
                 report.bytes += self.size;
-                drop(report);
-                if let Some(key) = self.link {
-                    shared.links.done(key, &folder, &self.node.name, shared);
-                }
             }
             Err(Loss { op, cause, .. }) => {
                 shared.tally.pass_over(&self.path);
                 shared.tally.lose(&self.path, op, cause);
-                if let Some(key) = self.link {
-                    shared.links.failed(key, shared);
-                }
-                if self.end.load(Ordering::Relaxed) > 0 {
-                    folder.note_part();
-                }
+                folder.note_part();
             }
         }
         release(folder, shared);
@@ -168,7 +162,10 @@ impl Output {
         let loss = self.loss().take();
         let lost = |op, cause| Loss { op, cause, is_final: true };
         if let Some(mut loss) = loss {
-            loss.cause = self.keep_part(loss.cause);
+            // What the target would not take is not worth its room: it can be restored again.
+            if !loss.is_final {
+                loss.cause = self.keep_part(loss.cause);
+            }
             return Err(loss);
         }
         let file = self.open(shared).map_err(|(op, cause)| lost(op, cause))?;

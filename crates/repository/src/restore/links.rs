@@ -104,8 +104,23 @@ impl Links {
         Claim::Taken
     }
 
+    /// Says what became of the first name, which is in `folder`.
+    pub(super) fn settle(
+        &self,
+        key: LinkKey,
+        is_done: bool,
+        (folder, first_name): (&Arc<Folder>, &[u8]),
+        shared: &Shared<'_>,
+    ) {
+        if is_done {
+            self.done(key, folder, first_name, shared);
+        } else {
+            self.failed(key, shared);
+        }
+    }
+
     /// The first name is restored; links those that waited.
-    pub(super) fn done(&self, key: LinkKey, folder: &Arc<Folder>, first_name: &[u8], shared: &Shared<'_>) {
+    fn done(&self, key: LinkKey, folder: &Arc<Folder>, first_name: &[u8], shared: &Shared<'_>) {
         let mut map = self.map();
         let Some(link) = map.get_mut(&key) else { return };
         let state = State::Done(Arc::clone(folder), first_name.to_vec());
@@ -119,7 +134,7 @@ impl Links {
     }
 
     /// The first name could not be restored. The next one that comes will be tried as the first.
-    pub(super) fn failed(&self, key: LinkKey, shared: &Shared<'_>) {
+    fn failed(&self, key: LinkKey, shared: &Shared<'_>) {
         let failed = self.map().remove(&key);
         if let Some(Link { state: State::Waiting(names), .. }) = failed {
             for name in names {

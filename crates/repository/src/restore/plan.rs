@@ -16,7 +16,7 @@ use crate::Counters;
 use crate::blob::{BlobKind, BlobRef};
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::index::Location;
-use crate::target::{Existing, ExistingKind, Place, TargetFolder};
+use crate::target::{Access, Existing, ExistingKind, Place, TargetFolder};
 use crate::tree::{Node, NodeKind};
 
 /// Empty files are handed to a worker in batches.
@@ -71,7 +71,8 @@ impl<'a> Planner<'a> {
         let options = self.shared.options;
         let existing = target.look(name)?;
         if existing.is_some_and(|existing| existing.kind == ExistingKind::Folder) {
-            return Ok(Some(target.open_folder(name)?));
+            let access = if options.dry_run { Access::Look } else { Access::Fill };
+            return Ok(Some(target.open_folder(name, access)?));
         }
         if existing.is_some() {
             if !matches!(options.overwrite, Overwrite::Always | Overwrite::IfChanged) {
@@ -112,20 +113,19 @@ impl<'a> Planner<'a> {
     fn place(&mut self, folder: &Arc<Folder>, node: &mut Node, path: &[u8]) -> Result<(), Failure> {
         let decision = self.decide(folder, node).map_err(|cause| Failure::Entry("restore", cause))?;
         folder.note_entry();
-        let size = node.size;
-        let place = match decision {
-            Decision::Skip => {
-                self.skip(path, size);
-                self.shared.tally.act(ActionKind::Skip, path, size);
-                return Ok(());
-            }
-            Decision::Update => return self.update(folder, node, path),
-            Decision::Make(place) => place,
+        let (kind, place) = match decision {
+            Decision::Skip => (ActionKind::Skip, Place::Over),
+            Decision::Update => (ActionKind::Update, Place::Over),
+            Decision::Make(Place::Over) => (ActionKind::Replace, Place::Over),
+            Decision::Make(Place::New) => (ActionKind::Create, Place::New),
         };
-        let kind = if place == Place::Over { ActionKind::Replace } else { ActionKind::Create };
-        self.shared.tally.act(kind, path, size);
-        if self.shared.options.dry_run {
+        self.shared.tally.act(kind, path, node.size);
+        if matches!(kind, ActionKind::Skip | ActionKind::Update) {
+            self.skip(path, node.size);
+        } else if self.shared.options.dry_run {
             self.count_dry(node);
+        }
+        if kind == ActionKind::Skip || self.shared.options.dry_run {
             return Ok(());
         }
         let link = LinkKey::of(node);
@@ -136,10 +136,11 @@ impl<'a> Planner<'a> {
                 return Ok(());
             }
         }
-        if node.kind == NodeKind::File {
-            return self.restore(folder, node, path, (place, link));
+        match node.kind {
+            NodeKind::File if kind == ActionKind::Update => self.update(folder, node, link),
+            NodeKind::File => self.restore(folder, node, path, (place, link)),
+            _ => self.special(folder, node, (place, link)),
         }
-        self.special(folder, node, (place, link))
     }
 
     fn skip(&self, path: &[u8], size: u64) {
@@ -162,15 +163,16 @@ impl<'a> Planner<'a> {
     }
 
     /// Sets all but the content of a file whose content is there.
-    fn update(&self, folder: &Arc<Folder>, node: &Node, path: &[u8]) -> Result<(), Failure> {
-        self.skip(path, node.size);
-        self.shared.tally.act(ActionKind::Update, path, node.size);
-        if self.shared.options.dry_run {
-            return Ok(());
-        }
+    fn update(&self, folder: &Arc<Folder>, node: &Node, link: Option<LinkKey>) -> Result<(), Failure> {
         let Some(target) = folder.target() else { return Ok(()) };
-        let file = target.open_file(&node.name).map_err(|e| Failure::Entry("open", e.into()))?;
-        file.finish(node).map_err(|e| Failure::Entry("restore all of", e.into()))
+        let updated = match target.open_file(&node.name) {
+            Ok(file) => file.finish(node).map_err(|e| Failure::Entry("restore all of", e.into())),
+            Err(error) => Err(Failure::Entry("open", error.into())),
+        };
+        if let Some(key) = link {
+            self.shared.links.settle(key, updated.is_ok(), (folder, &node.name), self.shared);
+        }
+        updated
     }
 
     fn special(
@@ -182,10 +184,7 @@ impl<'a> Planner<'a> {
         self.shared.tally.item_done();
         let made = folder.target().map_or(Ok(()), |target| target.create_special(node, place));
         if let Some(key) = link {
-            match &made {
-                Ok(()) => self.shared.links.done(key, folder, &node.name, self.shared),
-                Err(_) => self.shared.links.failed(key, self.shared),
-            }
+            self.shared.links.settle(key, made.is_ok(), (folder, &node.name), self.shared);
         }
         made.map_err(|error| Failure::Entry("restore all of", error.into()))?;
         self.shared.tally.report().others += 1;
@@ -204,7 +203,9 @@ impl<'a> Planner<'a> {
         let size = match self.size_of(&content) {
             Ok(size) => size,
             Err(error) => {
-                link.into_iter().for_each(|key| self.shared.links.failed(key, self.shared));
+                if let Some(key) = link {
+                    self.shared.links.settle(key, false, (folder, &node.name), self.shared);
+                }
                 return Err(Failure::Entry("restore", error.into()));
             }
         };
@@ -295,7 +296,6 @@ impl Visitor for Planner<'_> {
             Ok(()) => Ok(()),
             Err(Failure::All(error)) => Err(error),
             Err(Failure::Entry(op, cause)) => {
-                self.shared.tally.pass_over(path);
                 self.lose(path, op, cause);
                 Ok(())
             }

@@ -13,7 +13,7 @@ use crate::Counters;
 use crate::blob::{BlobKind, BlobRef};
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::id::BlobId;
-use crate::target::{Target, TargetFolder};
+use crate::target::{Access, Target, TargetFolder};
 use crate::threads::{join, or_drain};
 use crate::tree::{Node, NodeKind};
 
@@ -101,7 +101,7 @@ impl Visitor for Verifier<'_> {
         parent: &Arc<dyn TargetFolder>,
         place: &Entered<'_>,
     ) -> Option<Arc<dyn TargetFolder>> {
-        let opened = parent.open_folder(&place.node.name);
+        let opened = parent.open_folder(&place.node.name, Access::Look);
         opened.map_err(|cause| self.lose(place.path, "verify", cause.into())).ok()
     }
 

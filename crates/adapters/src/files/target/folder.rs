@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use lifeboat_repository::Cancel;
-use lifeboat_repository::target::{Existing, ExistingKind, Place, TargetError, TargetFile, TargetFolder};
+use lifeboat_repository::target::{
+    Access, Existing, ExistingKind, Place, TargetError, TargetFile, TargetFolder,
+};
 use lifeboat_repository::tree::{Node, NodeKind, NodeTime};
 use rustix::fs::{
     AtFlags, CWD, Dev, FileType, Mode, OFlags, Stat, chmodat, fchmod, fstat, linkat, mkdirat, mknodat,
@@ -118,8 +120,13 @@ impl TargetFolder for FilesFolder {
         self.open(&name, true)
     }
 
-    fn open_folder(&self, name: &[u8]) -> io::Result<Arc<dyn TargetFolder>> {
-        self.open(&checked_name(name)?, false)
+    fn open_folder(&self, name: &[u8], access: Access) -> io::Result<Arc<dyn TargetFolder>> {
+        let name = checked_name(name)?;
+        if access == Access::Fill {
+            return self.open(&name, false);
+        }
+        let (dir, _) = self.dir.open_child(&name, Reach::Walk)?;
+        Ok(Arc::new(Self::existing(dir, Arc::clone(&self.grounds))))
     }
 
     fn create_file(&self, name: &[u8], place: Place) -> io::Result<Box<dyn TargetFile>> {

@@ -12,7 +12,7 @@ use lifeboat_repository::restore::RestoreOptions;
 use lifeboat_repository::storage::{
     Body, FileId, FileKind, MemStorage, Storage, StorageError, Stored, list_ids,
 };
-use lifeboat_repository::{Cancel, Ctx, ErrorKind};
+use lifeboat_repository::{Ctx, ErrorKind};
 use lifeboat_testkit::repository::{backup, init, open};
 use lifeboat_testkit::storage::{Fault, FaultStorage};
 use tempfile::TempDir;
@@ -137,14 +137,14 @@ fn whichever_call_of_the_storage_fails_no_file_is_wrong_and_none_is_missing_sile
     }
 }
 
-/// Cancels when it is read for the so-many-th time.
-struct CancelAt {
-    inner: FaultStorage,
+/// Does something when a pack is read for the so-many-th time.
+struct ActAt<S> {
+    inner: S,
     left: AtomicUsize,
-    cancel: Cancel,
+    act: Box<dyn Fn() + Send + Sync>,
 }
 
-impl Storage for CancelAt {
+impl<S: Storage> Storage for ActAt<S> {
     fn create(&self) -> Result<(), StorageError> {
         self.inner.create()
     }
@@ -155,7 +155,7 @@ impl Storage for CancelAt {
 
     fn read(&self, file: FileId, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
         if file.kind == FileKind::Pack && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.cancel.cancel();
+            (self.act)();
         }
         self.inner.read(file, range)
     }
@@ -189,8 +189,9 @@ fn a_cancel_leaves_no_unfinished_file() {
         fs::write(target.path().join("tree/a"), "what was there").unwrap();
         let ctx = Ctx::default();
         let left = AtomicUsize::new(at);
-        let storage = CancelAt { inner: storage.clone(), left, cancel: ctx.cancel.clone() };
-        let repository = open(Arc::new(storage));
+        let cancel = ctx.cancel.clone();
+        let act = Box::new(move || cancel.cancel());
+        let repository = open(Arc::new(ActAt { inner: storage.clone(), left, act }));
         let files = FilesTarget::open(target.path(), Path::new("/"), Path::new("/tmp")).unwrap();
         let outcome = repository.restore(tree, &files, &RestoreOptions::default(), &ctx);
         if ctx.cancel.is_cancelled() {
@@ -205,5 +206,26 @@ fn a_cancel_leaves_no_unfinished_file() {
             let name = entry.unwrap().file_name();
             assert!(["a", "deep"].iter().any(|known| name == *known), "{name:?} was left behind");
         }
+    }
+}
+
+#[test]
+fn a_file_that_changes_behind_our_back_does_not_pass_verification() {
+    for (spoilt, cause) in [("changed", "are not those"), ("content and more", "bytes long"), ("con", "")] {
+        let mut made = HandMade::new();
+        let (one, two) = (made.file("one", "content"), made.file("two", "content"));
+        let tree = made.tree(&[one, two]);
+        let (storage, _) = made.open();
+        let target = TempDir::new().unwrap();
+        let path = target.path().join("two");
+        // The tree, the data, and then the tree again.
+        let act = Box::new(move || fs::write(&path, spoilt).unwrap());
+        let repository = open(Arc::new(ActAt { inner: storage, left: AtomicUsize::new(3), act }));
+        let options = RestoreOptions { verify: true, ..RestoreOptions::default() };
+        let report = restore(&repository, tree, target.path(), &options);
+        assert_eq!((report.verified, report.lost_count), (1, 1), "{:?}", report.lost);
+        let lost = &report.lost[0];
+        assert_eq!((lost.path.to_str(), lost.op), (Some("/two"), "verify"));
+        assert!(lost.cause.to_string().contains(cause), "{}", lost.cause);
     }
 }

@@ -240,6 +240,24 @@ fn who_is_not_root_fills_folders_that_may_not_be_written_to() {
     }
 }
 
+#[test]
+fn a_dry_run_unlocks_no_folder() {
+    let ground = Ground::new();
+    let mut made = HandMade::new();
+    let file = made.file("file", "content");
+    let inner = made.tree(&[file]);
+    let tree = made.tree(&[dir("dir", inner)]);
+    let (_, repository) = made.open();
+    fs::set_permissions(ground.work.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let target = ground.target();
+    fs::create_dir(target.join("dir")).unwrap();
+    chown(target.join("dir"), Some(65534), Some(65534)).unwrap();
+    fs::set_permissions(target.join("dir"), fs::Permissions::from_mode(0o500)).unwrap();
+    let dry = RestoreOptions { dry_run: true, ..RestoreOptions::default() };
+    as_nobody(&target, || restore(&repository, tree, &target, &dry));
+    assert_eq!(fs::metadata(target.join("dir")).unwrap().mode() & 0o7777, 0o500);
+}
+
 fn owner(path: &Path) -> u32 {
     fs::metadata(path).unwrap().uid()
 }
@@ -337,4 +355,21 @@ fn names_of_one_inode_with_different_content_are_not_linked() {
     let inode = |name: &str| fs::metadata(ground.target().join(name)).unwrap().ino();
     assert_eq!(inode("a"), inode("c"));
     assert_ne!(inode("a"), inode("b"));
+}
+
+#[test]
+fn a_name_that_is_missing_is_linked_to_one_that_need_not_be_restored() {
+    let ground = Ground::new();
+    let mut made = HandMade::new();
+    let linked = |node: String| node.replace(",\"uid\"", ",\"inode\":7,\"device_id\":3,\"links\":2,\"uid\"");
+    let nodes = [made.file("a", "one"), made.file("b", "one")].map(linked);
+    let tree = made.tree(&nodes);
+    let (_, repository) = made.open();
+    restore(&repository, tree, &ground.target(), &RestoreOptions::default());
+    fs::remove_file(ground.target().join("b")).unwrap();
+    let options = RestoreOptions { overwrite: Overwrite::IfChanged, ..RestoreOptions::default() };
+    let report = restore(&repository, tree, &ground.target(), &options);
+    assert_eq!((report.skipped, report.files, report.others, report.lost_count), (1, 0, 1, 0));
+    let inode = |name: &str| fs::metadata(ground.target().join(name)).unwrap().ino();
+    assert_eq!(inode("a"), inode("b"));
 }
