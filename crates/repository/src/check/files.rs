@@ -75,16 +75,20 @@ impl Repository {
         let ids = list_ids(self.storage(), FileKind::Index)?;
         ctx.counters.begin_phase("load index", ids.len() as u64, 0);
         let mut loader = Loader { index: Index::new(), last_file: Vec::new(), findings };
+        let mut loaded = Vec::new();
         for (number, id) in (1..).zip(&ids) {
             ctx.cancel.check()?;
             let id = IndexId::new(*id);
-            if let Err(error) = loader.load(self, id, number) {
-                ctx.cancel.check()?;
-                findings.problem(Problem::of_error(FileId::from(id), &error));
+            match loader.load(self, id, number) {
+                Ok(()) => loaded.push(id.id()),
+                Err(error) => {
+                    ctx.cancel.check()?;
+                    findings.problem(Problem::of_error(FileId::from(id), &error));
+                }
             }
             Counters::add(&ctx.counters.items_done, 1);
         }
-        *self.index_mut() = loader.index;
+        self.replace_index(loader.index, loaded);
         Ok(ids.len() as u64)
     }
 }

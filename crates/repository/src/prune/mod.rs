@@ -179,7 +179,7 @@ impl Pruning<'_> {
             self.repository.read_index(*id, &mut index)?;
             Counters::add(&self.ctx.counters.items_done, 1);
         }
-        *self.repository.index_mut() = index;
+        self.repository.replace_index(index, ids.iter().map(|id| id.id()));
         Ok(ids)
     }
 

@@ -58,11 +58,16 @@ impl Repository {
             self.read_index(IndexId::new(*id), &mut index)?;
             Counters::add(&ctx.counters.items_done, 1);
         }
+        self.replace_index(index, ids.iter().copied());
+        Ok(())
+    }
+
+    /// Takes another index, made of these index files.
+    pub(crate) fn replace_index(&self, index: Index, files: impl IntoIterator<Item = Id>) {
         let mut loaded = self.loaded();
-        loaded.files = ids.iter().copied().collect();
+        loaded.files = files.into_iter().collect();
         loaded.is_ahead &= loaded.is_saving;
         *self.index_mut() = index;
-        Ok(())
     }
 
     fn load_more(&self, ids: &[Id], ctx: &Ctx) -> Result<()> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use lifeboat_repository::blob::{BlobKind, BlobRef};
 use lifeboat_repository::lock::LockMode;
+use lifeboat_repository::prune::PruneOptions;
+use lifeboat_repository::repository::Repository;
 use lifeboat_repository::storage::{Body, FileId, FileKind, MemStorage, Storage, StorageError, Stored};
 use lifeboat_repository::{Ctx, Error, ErrorKind};
 use lifeboat_testkit::repository::init;
@@ -107,19 +109,32 @@ fn packs_whose_index_file_could_not_be_written_are_not_relied_on_by_the_next_bac
 #[test]
 fn an_index_read_before_a_prune_elsewhere_is_read_again_before_anything_relies_on_it() {
     let files = files(4, 20, 500);
-    let storage = empty_vault();
-    let first = open(Arc::new(storage.clone()), small_packs());
-    backup(&first, &files, None).unwrap();
-    // As a prune would after a forget: nothing is needed any more.
-    for kind in [FileKind::Snapshot, FileKind::Index, FileKind::Pack] {
-        for file in vault::files(&storage, kind) {
-            storage.tamper(file, None);
+    let whole = empty_vault();
+    backup(&open(Arc::new(whole.clone()), small_packs()), &files, None).unwrap();
+    let backs_up = |repository: &Repository| drop(backup(repository, &files, None).unwrap());
+    let loads = |repository: &Repository| repository.load_index(&Ctx::default()).unwrap();
+    let checks = |repository: &Repository| assert!(vault::check(repository).is_sound());
+    let plans_a_prune = |repository: &Repository| {
+        let lock = vault::lock(repository, LockMode::Shared).unwrap();
+        let options = PruneOptions { dry_run: true, ..PruneOptions::default() };
+        assert!(repository.prune(&options, &lock, &Ctx::default()).unwrap().is_complete());
+    };
+    let ways: [&dyn Fn(&Repository); 4] = [&backs_up, &loads, &checks, &plans_a_prune];
+    for read_index in ways {
+        let storage = whole.fork();
+        let repository = open(Arc::new(storage.clone()), small_packs());
+        read_index(&repository);
+        // As a prune would after a forget: nothing is needed any more.
+        for kind in [FileKind::Snapshot, FileKind::Index, FileKind::Pack] {
+            for file in vault::files(&storage, kind) {
+                storage.tamper(file, None);
+            }
         }
+        let report = backup(&repository, &files, None).unwrap();
+        assert!(report.data_blobs > 0 && report.tree_blobs > 0);
+        assert_eq!(contents(&vault::open(&storage), report.tree.unwrap()), files);
+        vault::assert_sound(&storage);
     }
-    let report = backup(&first, &files, None).unwrap();
-    assert!(report.data_blobs > 0 && report.tree_blobs > 0);
-    assert_eq!(contents(&vault::open(&storage), report.tree.unwrap()), files);
-    vault::assert_sound(&storage);
 }
 
 #[test]
