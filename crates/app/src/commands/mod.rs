@@ -4,6 +4,7 @@ pub(crate) mod init;
 
 mod backup;
 mod check;
+mod copy;
 mod diff;
 mod dump;
 mod find;
@@ -40,8 +41,6 @@ pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
         Command::Unlock(args) => unlock::run(app, &args),
         Command::Completions { shell } => shell::completions(app, shell),
         Command::Man { folder } => shell::manual(app, &folder),
-        Command::Copy(_) => {
-            anyhow::bail!("this command is not there yet")
-        }
+        Command::Copy(args) => copy::run(app, &args),
     }
 }

@@ -148,3 +148,25 @@ fn forget_and_prune_free_what_nobody_needs() {
     sandbox.run(&["restore", &folder, "-t", &sandbox.arg("out")]).ok();
     assert_eq!(files(&sandbox.path("out")), files(&sandbox.path("source")));
 }
+
+#[test]
+fn snapshots_are_copied_into_a_vault_that_cuts_files_alike() {
+    let sandbox = with_backup();
+    sandbox.write("source/a", "changed");
+    sandbox.run(&["backup", "-q", "--tag", "second", &sandbox.arg("source")]).ok();
+    sandbox.write("pw", "secret");
+    let (from, key, to, pw) =
+        (sandbox.default_vault(), sandbox.key_file(), sandbox.arg("copy"), sandbox.arg("pw"));
+    let from = ["--from-repo", from.to_str().unwrap(), "--from-password-file", key.to_str().unwrap()];
+    let in_copy = |arguments: &[&str]| sandbox.run(&[&["-r", &to, "-p", &pw], arguments].concat());
+    in_copy(&[&["copy"], &from[..]].concat()).expect_code(10);
+    in_copy(&[&["init", "--copy-chunker-params"], &from[..]].concat()).ok();
+    let one = in_copy(&[&["copy", "--json", "--tag", "second"], &from[..]].concat()).ok().json();
+    assert_eq!((&one["snapshots_copied"], &one["snapshots_skipped"]), (&1.into(), &0.into()));
+    let rest = in_copy(&[&["copy", "--json"], &from[..]].concat()).ok().json();
+    assert_eq!((&rest["snapshots_copied"], &rest["snapshots_skipped"]), (&1.into(), &1.into()));
+    // A backup of what the copy holds adds nothing: both vaults cut files at the same places.
+    let again = in_copy(&["backup", "--json", "--force", &sandbox.arg("source")]).ok().json();
+    assert_eq!(again["data_blobs"], 0);
+    sandbox.restic_on(&sandbox.path("copy"), &sandbox.path("pw"), &["check", "--read-data"]).ok();
+}
