@@ -128,7 +128,7 @@ fn tell(app: &App, report: &PruneReport) -> anyhow::Result<Status> {
     let would = if report.is_dry_run { "would be " } else { "" };
     let frees = text::bytes(report.repack_frees.bytes + report.to_delete.bytes + report.unreferenced_bytes);
     output.note(format_args!(
-        "{} {would}repacked, {} {would}deleted: {would}{frees} freed",
+        "{} {would}repacked, {} {would}deleted: {frees} {would}freed",
         text::count(repack, "pack"),
         text::count(delete, "pack"),
     ));
