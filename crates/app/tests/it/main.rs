@@ -14,6 +14,8 @@ mod kills;
 #[cfg(test)]
 mod losses;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod restores;
