@@ -49,6 +49,7 @@ impl Moment {
 }
 
 /// What a snapshot must bring back, and where it was.
+#[derive(Clone)]
 struct Saved {
     source: PathBuf,
     tree: Digest,
@@ -65,7 +66,7 @@ struct Victim {
     vault: SharedVault,
     random: Random,
     judges: Vec<Restic>,
-    /// By the id that was printed.
+    /// By id: those whose id was printed, and those found after a kill that promise to be whole.
     saved: BTreeMap<String, Saved>,
     rounds: u64,
     killed: u64,
@@ -120,6 +121,19 @@ impl Victim {
             self.vault.lifeboat(&[&["forget"], &names[..]].concat()).ok();
             self.saved.retain(|id, _| !ids.contains(id));
         }
+    }
+
+    /// Takes note of snapshots that were copied from there. Returns how many of there have a copy here.
+    fn adopt_copies_of(&mut self, origin: &Self) -> usize {
+        let mut found = BTreeSet::new();
+        for snapshot in self.vault.snapshots() {
+            let (id, original) = (snapshot["id"].as_str().unwrap(), snapshot["original"].as_str());
+            if let Some((original, saved)) = original.and_then(|id| origin.saved.get_key_value(id)) {
+                found.insert(original);
+                self.saved.insert(id.to_owned(), saved.clone());
+            }
+        }
+        found.len()
     }
 
     /// How long the command takes, and how much it changes, on a copy.
@@ -296,6 +310,28 @@ fn killed_prunes_lose_nothing_that_is_in_use() {
             victim.vault.lifeboat(&["prune", limit]).ok();
             victim.judge().check();
         }
+    }
+    victim.finish();
+}
+
+#[test]
+fn killed_copies_lose_nothing_and_go_on_where_they_were() {
+    let (mut origin, mut victim) = (Victim::new(4), Victim::new(5));
+    victim.vault.sandbox.write("from.password", "secret");
+    let (from, password) = (origin.vault.place.clone(), victim.vault.sandbox.arg("from.password"));
+    let copy = ["copy", "--from-vault", from.to_str().unwrap(), "--from-password-file", &password];
+    for _ in 0..rounds() {
+        origin.change();
+        origin.back_up();
+        victim.kill(&copy);
+        victim.recover();
+        victim.vault.lifeboat(&copy).ok();
+        let copies = victim.adopt_copies_of(&origin);
+        assert_eq!(copies, origin.saved.len());
+        let old = origin.oldest_above(MOST_SNAPSHOTS);
+        origin.forget(&old);
+        let old = victim.oldest_above(2 * MOST_SNAPSHOTS);
+        victim.forget(&old);
     }
     victim.finish();
 }
