@@ -1,5 +1,7 @@
 //! What every command is given: the options, where to print, the surroundings, the way to be cancelled.
 
+use std::num::NonZero;
+
 use anyhow::Context;
 use lifeboat_repository::clock::{RealPace, Time};
 use lifeboat_repository::lock::{Holder, LockGuard, LockMode, LockOptions};
@@ -11,6 +13,8 @@ use crate::clock::local_time;
 use crate::env::Env;
 use crate::output::progress::{self, Kind};
 use crate::output::{Output, text};
+
+const MOST_WORKERS: usize = 8;
 
 pub(crate) struct App {
     pub(crate) args: GlobalArgs,
@@ -92,4 +96,9 @@ impl App {
     pub(crate) fn local(&self, time: jiff::Timestamp) -> String {
         text::time(time, &self.time.zone)
     }
+}
+
+/// How many threads a command may keep busy. Each of them has buffers, so there is an end to it.
+pub(crate) fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get).min(MOST_WORKERS)
 }

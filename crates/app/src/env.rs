@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -40,7 +40,9 @@ impl Env {
 
     /// Where temporary files go.
     pub(crate) fn spool_folder(self) -> PathBuf {
-        self.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+        // Not /tmp, which is memory on many systems.
+        let on_disk = || PathBuf::from(if Path::new("/var/tmp").is_dir() { "/var/tmp" } else { "/tmp" });
+        self.get("TMPDIR").map_or_else(on_disk, PathBuf::from)
     }
 
     fn xdg_home(self, variable: &str, fallback: &str) -> anyhow::Result<PathBuf> {

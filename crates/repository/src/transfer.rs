@@ -58,7 +58,8 @@ impl Transfer<'_> {
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             let uploads: Vec<_> = (0..UPLOADERS).map(|_| scope.spawn(|| saver.upload())).collect();
-            let work = || Mover::new(self, saver).run(packs, &next);
+            // A mover that fails stops the others, not only itself.
+            let work = || Mover::new(self, saver).run(packs, &next).map_err(|error| end(saver, error));
             let movers: Vec<_> = (0..self.workers.max(1)).map(|_| scope.spawn(work)).collect();
             let moved: Vec<_> = movers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
             let is_complete = moved.iter().all(|result| matches!(result, Ok(Ok(_))));
@@ -72,6 +73,12 @@ impl Transfer<'_> {
             closed.map(|()| unreadable)
         })
     }
+}
+
+/// Leaves an error with the saver, which then stops everybody and gives it back in the end.
+fn end(saver: &Saver<'_>, error: Error) -> Error {
+    saver.fail(error);
+    Error::new(ErrorKind::Cancelled, "the transfer was stopped")
 }
 
 fn resume(thread: std::thread::ScopedJoinHandle<'_, ()>) {
@@ -170,10 +177,13 @@ impl<'m> Mover<'m> {
         let finished = buffer.finish()?;
         match finished.content {
             TreeContent::Memory(plain) => {
-                self.saver.save(blob, &plain, &mut self.codec, &mut self.sealed).map(|_| ())
+                let saved = self.saver.save(blob, &plain, &mut self.codec, &mut self.sealed);
+                saved.map(|_| ()).map_err(|error| end(self.saver, error))
             }
             TreeContent::Spool { sealed, uncompressed_length } => {
-                self.saver.save_spooled(blob.id, sealed, uncompressed_length).map(|_| ())
+                let saved = self.saver.save_spooled(blob.id, sealed, uncompressed_length);
+                // Not the blob's fault: only reading it is judged.
+                saved.map(|_| ()).map_err(|error| end(self.saver, error))
             }
         }
     }

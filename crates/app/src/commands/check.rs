@@ -1,9 +1,8 @@
 //! `check`: verifies a vault and names all that is wrong.
 
-use std::num::NonZero;
-
 use lifeboat_repository::check::{CheckOptions, CheckReport, ReadData};
 use lifeboat_repository::crypto::fill_random;
+use lifeboat_repository::lock::LockMode;
 use serde::Serialize;
 
 use crate::app::App;
@@ -34,10 +33,12 @@ pub(super) fn run(app: &App, args: &CheckArgs) -> anyhow::Result<Status> {
     let mut seed = [0; 8];
     fill_random(&mut seed);
     let read_data = if args.read_data { ReadData::All } else { args.read_data_subset.unwrap_or_default() };
-    let workers = std::thread::available_parallelism().map_or(2, NonZero::get);
+    let workers = crate::app::workers();
     let options = CheckOptions { read_data, seed: u64::from_le_bytes(seed), workers };
+    let work = || Ok(app.watch(Kind::Upkeep, || repository.check(&options, &app.ctx))?);
+    // Alone, as restic: what a backup beside it is about to index would look like something left over.
     let report =
-        app.reading(&repository, || Ok(app.watch(Kind::Upkeep, || repository.check(&options, &app.ctx))?))?;
+        if app.args.no_lock { work()? } else { app.locked(&repository, LockMode::Exclusive, |_| work())? };
     tell(app, &report)
 }
 

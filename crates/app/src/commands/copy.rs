@@ -1,7 +1,5 @@
 //! `copy`: brings snapshots of another vault into this one.
 
-use std::num::NonZero;
-
 use lifeboat_repository::copy::{CopyEnds, CopyReport, copy_snapshots};
 use lifeboat_repository::id::SnapshotId;
 use lifeboat_repository::lock::LockMode;
@@ -40,7 +38,7 @@ pub(super) fn run(app: &App, args: &CopyArgs) -> anyhow::Result<Status> {
     let from = vault::open_from(app, &args.from)?;
     let to = Vault::of(app)?.open(app)?;
     let filter = Filter::from_args(app, &args.filter)?;
-    let workers = std::thread::available_parallelism().map_or(2, NonZero::get);
+    let workers = crate::app::workers();
     app.locked(&from, LockMode::Shared, |from_lock| {
         let keying = Keying { filter: &filter, by: GroupBy::default(), policy: &Policy::default() };
         let mut chosen = choose::named_or_all(app, &from, &args.snapshots, &keying)?;

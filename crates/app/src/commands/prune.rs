@@ -1,13 +1,11 @@
 //! `prune`: removes data that no snapshot needs.
 
-use std::num::NonZero;
-
 use lifeboat_repository::lock::{LockGuard, LockMode};
 use lifeboat_repository::prune::{Amount, MaxUnused, PruneOptions, PruneReport};
 use lifeboat_repository::repository::Repository;
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, workers};
 use crate::cli::forget::{PruneArgs, RepackArgs, UnusedLimit};
 use crate::exit::Status;
 use crate::output::progress::Kind;
@@ -32,7 +30,7 @@ pub(super) fn options(args: &RepackArgs, dry_run: bool) -> PruneOptions {
         repack_small: args.repack_small,
         repack_uncompressed: args.repack_uncompressed,
         dry_run,
-        workers: std::thread::available_parallelism().map_or(2, NonZero::get),
+        workers: workers(),
     }
 }
 

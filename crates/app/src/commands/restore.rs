@@ -1,6 +1,5 @@
 //! `restore`: brings back what a snapshot holds, below a target folder.
 
-use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use lifeboat_repository::restore::{
 };
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, workers};
 use crate::choose::Filter;
 use crate::cli::restore::{OverwriteArg, RestoreArgs};
 use crate::exit::Status;
@@ -64,7 +63,7 @@ fn options(args: &RestoreArgs, opened: &Opened, rules: PathRules) -> RestoreOpti
         dry_run: args.dry_run,
         verify: args.verify,
         sparse: true,
-        workers: std::thread::available_parallelism().map_or(2, NonZero::get),
+        workers: workers(),
         expected: summary.map(|summary| (summary.total_files_processed, summary.total_bytes_processed)),
     }
 }

@@ -70,8 +70,9 @@ impl Repository {
         let parent = options.parent.map(|id| self.load_snapshot(id)).transpose()?;
         let parent_tree = parent.map(|snapshot| snapshot.tree);
         let mode = if options.dry_run { SaveMode::DryRun } else { SaveMode::New };
-        self.refresh_index(ctx)?;
         let saver = Saver::new(self, lock, mode, ctx)?;
+        // Only now that nobody else stores through this repository can what it knows be relied on.
+        self.refresh_index(ctx)?;
         let ran = run_pipeline(&saver, source, &options, parent_tree, ctx);
         let finished = saver.finish();
         let (root, mut report) = match ran {

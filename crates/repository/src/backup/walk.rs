@@ -11,7 +11,7 @@ use super::report::BackupReport;
 use super::work::{ChunkJob, FileJob, FileOutcome, Work};
 use crate::id::BlobId;
 use crate::source::{Entry, EntryError, Event, Source};
-use crate::tree::{Node, NodeKind};
+use crate::tree::{Node, NodeKind, NodeTime};
 use crate::{Counters, Ctx};
 
 /// A batch is sent when it has this many steps,
@@ -161,6 +161,8 @@ impl<'a> Walker<'a> {
             Some(old) => new.extended_attributes.clone_from(&old.extended_attributes),
             None => {
                 if let Err(error) = entry.access.complete(new) {
+                    // Without its ctime the next backup does not take the entry for unchanged and asks again.
+                    new.ctime = NodeTime::UNKNOWN;
                     self.lose(error);
                 }
             }

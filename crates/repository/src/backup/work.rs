@@ -13,8 +13,12 @@ use crate::id::BlobId;
 use crate::pack::BlobCodec;
 use crate::save::Saver;
 use crate::source::{Content, Entry, EntryError};
-use crate::tree::Node;
+use crate::tree::{Node, NodeTime};
 use crate::{Counters, Ctx};
+
+/// Buffers that a worker keeps for the next chunks, and how large they may be.
+const MOST_SPARE: usize = 2;
+const LARGEST_SPARE_BYTES: usize = 2 << 20;
 
 /// A file that must be read.
 pub(super) struct FileJob {
@@ -131,6 +135,8 @@ impl<'a> Worker<'a> {
         let mut node = content.node().map_err(SaveError::Entry)?;
         node.name.clone_from(&entry.node.name);
         if let Err(error) = entry.access.complete(&mut node) {
+            // Without its ctime the next backup does not take the file for unchanged and asks again.
+            node.ctime = NodeTime::UNKNOWN;
             lost.push(error);
         }
         let blobs = self.save_content(entry, &mut *content, node.size, offers)?;
@@ -219,7 +225,7 @@ impl<'a> Worker<'a> {
         if let ChunkJob::Data { plaintext, position, saved } = chunk {
             // Whoever does not wait for the result any more has failed at something else.
             saved.send((position, id)).unwrap_or_default();
-            if self.spare.len() < 4 {
+            if self.spare.len() < MOST_SPARE && plaintext.capacity() <= LARGEST_SPARE_BYTES {
                 self.spare.push(plaintext);
             }
         }

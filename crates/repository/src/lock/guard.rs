@@ -137,7 +137,8 @@ impl LockGuard {
             if self.files.exists(FileKind::Lock, id.id())? {
                 return Ok(());
             }
-            // Perhaps a refresh has just replaced it.
+            // Perhaps a refresh is just replacing it.
+            let _not_while_refreshing = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
             if self.held().id == id {
                 self.held().is_lost = true;
             }

@@ -29,6 +29,9 @@ pub struct Holder {
 pub struct ProcessMark {
     /// The running kernel.
     boot: String,
+    /// The installation: hosts may share a name. Empty where it has none.
+    #[serde(default)]
+    machine: String,
     /// The process namespace: containers may share a host name and still number processes on their own.
     namespace: String,
     started_ticks: u64,
@@ -68,7 +71,12 @@ impl Holder {
             return Liveness::Alive;
         };
         let marks = self.process.as_ref().zip(us.process.as_ref());
-        let was_reused = match marks.filter(|(theirs, ours)| theirs.boot == ours.boot) {
+        let was_reused = match marks {
+            // It ran before this machine was started last, or on another machine of the same name.
+            Some((theirs, ours)) if theirs.boot != ours.boot => {
+                let is_ours = !ours.machine.is_empty() && theirs.machine == ours.machine;
+                return if is_ours { Liveness::Dead } else { Liveness::Unseen };
+            }
             Some((theirs, ours)) if theirs.namespace != ours.namespace => return Liveness::Unseen,
             Some((theirs, _)) => started_ticks(self.pid).is_some_and(|ticks| ticks != theirs.started_ticks),
             None => self.began_after(written, us),
@@ -101,8 +109,9 @@ impl ProcessMark {
     fn of_this_process() -> Option<Self> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let namespace = fs::read_link("/proc/self/ns/pid").ok()?.to_str()?.to_owned();
+        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
         let pid = i64::from(rustix::process::getpid().as_raw_nonzero().get());
-        Some(Self { boot: boot.trim().to_owned(), namespace, started_ticks: started_ticks(pid)? })
+        Some(Self { boot: boot.trim().to_owned(), machine, namespace, started_ticks: started_ticks(pid)? })
     }
 }
 
@@ -135,6 +144,16 @@ fn started(pid: i64) -> Option<Timestamp> {
 impl ProcessMark {
     pub(super) fn rename_namespace(&mut self, name: &str) {
         name.clone_into(&mut self.namespace);
+    }
+
+    /// As if the mark had been made before the last start of a machine.
+    pub(super) fn of_another_boot(&mut self, machine: &str) {
+        self.boot = "another boot".to_owned();
+        machine.clone_into(&mut self.machine);
+    }
+
+    pub(super) fn machine(&self) -> &str {
+        &self.machine
     }
 
     pub(super) fn restart(&mut self) {

@@ -277,6 +277,22 @@ fn unlock_removes_what_is_stale_and_keeps_what_may_live() {
 }
 
 #[test]
+fn a_lock_from_before_the_last_start_is_dead_and_one_of_a_namesake_is_not() {
+    let setup = setup();
+    let mut before = Holder { pid: dead_pid(), ..holder() };
+    let ours = before.process.as_mut().unwrap();
+    let machine = ours.machine().to_owned();
+    ours.of_another_boot("another machine");
+    let namesake = setup.foreign(LockMode::Shared, &before, MINUTE);
+    assert_eq!(setup.exclusive().err().unwrap().kind, ErrorKind::Locked);
+    Storage::delete(&setup.files, namesake.into()).unwrap();
+    before.process.as_mut().unwrap().of_another_boot(&machine);
+    setup.foreign(LockMode::Shared, &before, MINUTE);
+    // A machine without a name of its own cannot be told from others.
+    assert_eq!(setup.exclusive().is_ok(), !machine.is_empty());
+}
+
+#[test]
 fn two_that_want_to_be_alone_are_never_both_let_in() {
     let together = std::sync::Barrier::new(2);
     let setup = setup();

@@ -152,7 +152,7 @@ impl Pruning<'_> {
         };
         let sizes = PackSizes::list(repository, &mut visit_unknown, self.ctx)?;
         report.unreferenced_packs = unreferenced.len() as u64;
-        let mut plan = Plan::survey(repository, &live, &sizes);
+        let mut plan = Plan::survey(repository, &live, &sizes, self.ctx)?;
         if let Some(lost) = plan.lost {
             return Err(refusal(format!(
                 "pack {}, which holds the {}, is missing or not as long as the index says",
@@ -251,7 +251,8 @@ impl Pruning<'_> {
         if let Ok(before) = now.checked_sub(SWEEP_AFTER) {
             report.temporary_files_deleted = self.repository.storage().sweep(before)?;
         }
-        self.repository.load_index(self.ctx)?;
+        // What the index in memory says is no longer true; the next operation reads it anew.
+        self.repository.replace_index(Index::new(), []);
         Ok(findings)
     }
 

@@ -7,6 +7,8 @@ use super::{MaxUnused, PruneOptions};
 use crate::blob::BlobKind;
 use crate::check::{PackSizes, expected_sizes};
 use crate::config::Version;
+use crate::ctx::Ctx;
+use crate::error::Result;
 use crate::index::{BlobSet, Entry, Index};
 use crate::live::LiveSet;
 use crate::pack::Compression;
@@ -77,9 +79,17 @@ pub(super) struct Plan {
     pub(super) lost: Option<Entry>,
 }
 
+/// How many entries are surveyed between two looks at whether to go on.
+const ENTRIES_BETWEEN_LOOKS: u32 = 1 << 16;
+
 impl Plan {
     /// Sorts all entries into used and unused. No pack has a fate yet.
-    pub(super) fn survey(repository: &Repository, live: &LiveSet, sizes: &PackSizes) -> Self {
+    pub(super) fn survey(
+        repository: &Repository,
+        live: &LiveSet,
+        sizes: &PackSizes,
+        ctx: &Ctx,
+    ) -> Result<Self> {
         let index = repository.index();
         let is_whole = |(number, expected)| sizes.get(number) == Some(expected);
         let packs = (0..)
@@ -89,6 +99,9 @@ impl Plan {
         let (chosen, lost) = (BlobSet::new(), None);
         let mut plan = Self { packs, chosen, duplicate_blobs: 0, duplicate_bytes: 0, lost };
         for entry in index.entries() {
+            if entry.ordinal % ENTRIES_BETWEEN_LOOKS == 0 {
+                ctx.cancel.check()?;
+            }
             plan.survey_entry(&index, live, &entry);
         }
         if plan.duplicate_blobs > 0 {
@@ -97,7 +110,7 @@ impl Plan {
                 plan.choose_copy(&index, &entry);
             }
         }
-        plan
+        Ok(plan)
     }
 
     fn survey_entry(&mut self, index: &Index, live: &LiveSet, entry: &Entry) {

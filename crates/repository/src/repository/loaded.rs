@@ -51,6 +51,8 @@ impl Repository {
     }
 
     fn load_anew(&self, ids: &[Id], ctx: &Ctx) -> Result<()> {
+        // The old one goes first: two of them would take twice the memory.
+        self.replace_index(Index::new(), []);
         let mut index = Index::new();
         ctx.counters.begin_phase("load index", ids.len() as u64, 0);
         for id in ids {

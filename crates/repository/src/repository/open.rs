@@ -24,11 +24,16 @@ pub struct NewRepository {
 
 impl Repository {
     /// Makes a new repository in `storage` and opens it.
+    ///
+    /// Of two that do so at once, the one whose config is stored first has made it; the other takes its key
+    /// back and fails. Keys that were there before belong to an `init` that died or lost, and go.
     pub fn init(storage: Arc<dyn Storage>, new: NewRepository, settings: Settings) -> Result<Self> {
         refuse_existing(&*storage)?;
         storage.create()?;
         let master = MasterKey::random();
-        let key_id = put_key(&*storage, &KeyFile::create(&master, &new.password, new.cost, new.origin)?)?;
+        let key = KeyFile::create(&master, &new.password, new.cost, new.origin)?;
+        let strangers = list_ids(&*storage, FileKind::Key)?;
+        let key_id = put_key(&*storage, &key)?;
         let polynomial = new.polynomial.unwrap_or_else(|| Polynomial::random(&mut random_u64));
         let mut id = [0; 32];
         fill_random(&mut id);
@@ -36,7 +41,17 @@ impl Repository {
         let config = Config { version, id: Id::from_bytes(id), chunker_polynomial: polynomial };
         let mut sealed = Vec::new();
         master.seal(&serde_json::to_vec(&config).expect("ids and numbers serialize"), &mut sealed);
-        storage.put(FileId::CONFIG, &Body::from_bytes(sealed))?;
+        match storage.put(FileId::CONFIG, &Body::from_bytes(sealed)) {
+            Err(error) if error.kind == StorageErrorKind::AlreadyExists => {
+                storage.delete(key_id.into())?;
+                let what = format!("somebody else has just made a repository at {}", storage.describe());
+                return Err(Error::new(ErrorKind::RepositoryExists, what).because(error));
+            }
+            stored => stored?,
+        }
+        for stranger in strangers {
+            storage.delete(FileId::new(FileKind::Key, stranger))?;
+        }
         let index = RwLock::new(Index::new());
         let files = Arc::new(SealedFiles::new(storage, master, new.version));
         Ok(Self { files, config, key_id, settings, index, loaded: Mutex::default() })
@@ -45,11 +60,7 @@ impl Repository {
     /// Opens the repository in `storage`. The index is not loaded yet.
     pub fn open(storage: Arc<dyn Storage>, password: &Password, settings: Settings) -> Result<Self> {
         let sealed = load_config(&*storage)?;
-        let (key_id, master) = find_key(&*storage, password)?;
-        let mut plain = Vec::new();
-        master
-            .open(&sealed, &mut plain)
-            .map_err(|e| Error::damaged("the config file is damaged").because(e))?;
+        let (key_id, master, plain) = find_key(&*storage, password, &sealed)?;
         let config: Config = serde_json::from_slice(&plain)
             .map_err(|e| Error::damaged("the config file is not what a config file is").because(e))?;
         let version = config.version()?;
@@ -115,11 +126,6 @@ fn refuse_existing(storage: &dyn Storage) -> Result<()> {
             return Err(Error::new(ErrorKind::RepositoryExists, what));
         }
     }
-    if has_files(storage, FileKind::Key)? {
-        for id in list_ids(storage, FileKind::Key)? {
-            storage.delete(FileId::new(FileKind::Key, id))?;
-        }
-    }
     Ok(())
 }
 
@@ -174,13 +180,27 @@ fn load_key(storage: &dyn Storage, id: KeyId) -> Result<KeyFile> {
     KeyFile::parse(&storage.read(id.into(), 0..size)?)
 }
 
-/// The first key that the password opens. Damaged keys are passed over as long as another one opens.
-fn find_key(storage: &dyn Storage, password: &Password) -> Result<(KeyId, MasterKey)> {
+/// The first key that the password opens and that opens the config, and the config's content. Damaged keys
+/// are passed over as long as another one opens.
+fn find_key(
+    storage: &dyn Storage,
+    password: &Password,
+    config: &[u8],
+) -> Result<(KeyId, MasterKey, Vec<u8>)> {
     let mut failure = Error::damaged(format!("the repository at {} has no key files", storage.describe()));
+    let mut unopened_config = None;
     for id in list_ids(storage, FileKind::Key)? {
         let id = KeyId::new(id);
         match load_key(storage, id).and_then(|file| file.open(password)) {
-            Ok(master) => return Ok((id, master)),
+            Ok(master) => {
+                let mut plain = Vec::new();
+                match master.open(config, &mut plain) {
+                    Ok(()) => return Ok((id, master, plain)),
+                    Err(error) => {
+                        unopened_config = Some(Error::damaged("the config file is damaged").because(error));
+                    }
+                }
+            }
             Err(error) if error.kind == ErrorKind::WrongPassword => {
                 failure = Error::new(ErrorKind::WrongPassword, "wrong password or no key found");
             }
@@ -190,5 +210,6 @@ fn find_key(storage: &dyn Storage, password: &Password) -> Result<(KeyId, Master
             }
         }
     }
-    Err(failure)
+    // A password that opens some key is not wrong, whatever the other keys say.
+    Err(unopened_config.unwrap_or(failure))
 }

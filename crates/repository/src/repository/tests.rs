@@ -9,8 +9,9 @@ use super::*;
 use crate::Ctx;
 use crate::clock::Clock;
 use crate::error::ErrorKind;
+use crate::id::Id;
 use crate::key::{KdfCost, KeyOrigin, Password};
-use crate::storage::{FileId, FileKind, MemStorage};
+use crate::storage::{Body, FileId, FileKind, MemStorage, Storage, StorageError, Stored};
 
 struct Epoch;
 
@@ -125,4 +126,59 @@ fn sealed_files_come_back_or_are_damaged() {
     assert_eq!(error.kind, ErrorKind::Damaged);
     assert!(error.to_string().contains(&id.to_string()), "{error}");
     repository.load_index(&Ctx::default()).unwrap();
+}
+
+#[test]
+fn a_key_left_by_a_lost_race_to_make_the_repository_does_not_stop_the_password() {
+    for _ in 0..8 {
+        let (storage, loser) = (MemStorage::new(), MemStorage::new());
+        let winner_key = init(&storage).key_id();
+        let stray = FileId::from(init(&loser).key_id());
+        storage.tamper(stray, Some(loser.contents()[&stray].to_vec()));
+        assert_eq!(open(&storage, "secret").unwrap().key_id(), winner_key);
+    }
+}
+
+#[test]
+fn who_comes_second_in_making_a_repository_takes_the_key_back() {
+    let storage = MemStorage::new();
+    let winner = init(&storage);
+    let late = LateConfig(storage.clone());
+    let lost = Repository::init(Arc::new(late), new("secret"), settings()).unwrap_err();
+    assert_eq!(lost.kind, ErrorKind::RepositoryExists);
+    assert_eq!(winner.list_keys().unwrap(), [winner.key_id()]);
+}
+
+/// Does not show the config that is there, as it was a moment ago.
+struct LateConfig(MemStorage);
+
+impl Storage for LateConfig {
+    fn create(&self) -> Result<(), StorageError> {
+        self.0.create()
+    }
+
+    fn put(&self, file: FileId, body: &Body) -> Result<(), StorageError> {
+        self.0.put(file, body)
+    }
+
+    fn read(&self, file: FileId, range: std::ops::Range<u64>) -> Result<Vec<u8>, StorageError> {
+        self.0.read(file, range)
+    }
+
+    fn size(&self, file: FileId) -> Result<u64, StorageError> {
+        let hidden = FileId { id: Id::of(b"hidden"), ..file };
+        self.0.size(if file.kind == FileKind::Config { hidden } else { file })
+    }
+
+    fn list(&self, kind: FileKind, visit: &mut dyn FnMut(Stored) -> bool) -> Result<(), StorageError> {
+        self.0.list(kind, visit)
+    }
+
+    fn delete(&self, file: FileId) -> Result<(), StorageError> {
+        self.0.delete(file)
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
 }

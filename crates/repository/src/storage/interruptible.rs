@@ -18,6 +18,7 @@ use crate::ctx::Cancel;
 
 /// What a call still gets after a cancellation.
 const GRACE: Duration = Duration::from_millis(400);
+const PUT: &str = "write";
 /// Listings cross threads in parts of this many files.
 const BATCH: usize = 256;
 
@@ -28,11 +29,19 @@ pub struct Interruptible {
     workers: Arc<Workers>,
     /// A call had to be abandoned: the storage hangs, the next ones need not try.
     is_stuck: AtomicBool,
+    /// One of them was a `put`: the file may still appear.
+    is_put_pending: AtomicBool,
 }
 
 impl Interruptible {
     pub fn new(inner: Arc<dyn Storage>, cancel: Cancel) -> Self {
-        Self { inner, cancel, workers: Arc::default(), is_stuck: AtomicBool::new(false) }
+        Self {
+            inner,
+            cancel,
+            workers: Arc::default(),
+            is_stuck: AtomicBool::new(false),
+            is_put_pending: AtomicBool::new(false),
+        }
     }
 
     fn call<T: Send + 'static>(
@@ -68,6 +77,9 @@ impl Interruptible {
             Err(RecvTimeoutError::Disconnected) => Err(broken()),
             Err(RecvTimeoutError::Timeout) => {
                 self.is_stuck.store(true, Ordering::Relaxed);
+                if what.op == PUT {
+                    self.is_put_pending.store(true, Ordering::Relaxed);
+                }
                 Err(what.failed(StorageErrorKind::Cancelled, "the storage did not answer in time"))
             }
         }
@@ -94,7 +106,7 @@ impl Storage for Interruptible {
 
     fn put(&self, file: FileId, body: &Body) -> Result<(), StorageError> {
         let body = body.clone();
-        self.call(Call { op: "write", file: Some(file) }, move |inner| inner.put(file, &body))
+        self.call(Call { op: PUT, file: Some(file) }, move |inner| inner.put(file, &body))
     }
 
     fn read(&self, file: FileId, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
@@ -120,8 +132,16 @@ impl Storage for Interruptible {
         }
     }
 
+    /// A lock stays while a `put` may still come true: an index that appears after a prune of somebody else
+    /// would name packs that are gone. The lock grows stale, or its process is found dead.
     fn delete(&self, file: FileId) -> Result<(), StorageError> {
-        self.call(Call { op: "delete", file: Some(file) }, move |inner| inner.delete(file))
+        let what = Call { op: "delete", file: Some(file) };
+        if file.kind == FileKind::Lock && self.is_put_pending.load(Ordering::Relaxed) {
+            return Err(
+                what.failed(StorageErrorKind::Cancelled, "a file that was being written may still appear")
+            );
+        }
+        self.call(what, move |inner| inner.delete(file))
     }
 
     fn sweep(&self, before: Timestamp) -> Result<u64, StorageError> {

@@ -1,5 +1,7 @@
 //! Backups, judged by restic: what we store it restores, and what it stored we find again.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,6 +83,19 @@ fn a_change_that_keeps_size_and_mtime_is_seen_by_its_ctime() {
     std::fs::File::options().append(true).open(&file).unwrap().set_modified(mtime).unwrap();
     let second = backup(&repository, work.path(), &["file"], first.snapshot).unwrap();
     assert_eq!((second.files.changed, second.data_blobs), (1, 1));
+}
+
+#[test]
+fn an_attribute_that_cannot_be_read_is_named_by_every_backup() {
+    let work = TempDir::new().unwrap();
+    let file = work.path().join("file");
+    std::fs::write(&file, "content").unwrap();
+    rustix::fs::setxattr(&file, OsStr::from_bytes(b"user.\xff"), b"", rustix::fs::XattrFlags::empty())
+        .unwrap();
+    let repository = init(Arc::new(MemStorage::new()));
+    let first = backup(&repository, work.path(), &["file"], None).unwrap();
+    let second = backup(&repository, work.path(), &["file"], first.snapshot).unwrap();
+    assert_eq!((first.lost_count, second.lost_count), (1, 1));
 }
 
 #[test]

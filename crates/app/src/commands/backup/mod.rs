@@ -3,7 +3,6 @@
 mod files_from;
 mod input;
 
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -18,7 +17,7 @@ use lifeboat_repository::snapshot::{SnapshotFile, SnapshotTime};
 use serde::Serialize;
 
 use self::input::Input;
-use crate::app::App;
+use crate::app::{App, workers};
 use crate::choose::{self, Filter, Keying};
 use crate::cli::backup::BackupArgs;
 use crate::cli::values::TagList;
@@ -107,7 +106,7 @@ fn options(args: &BackupArgs, snapshot: SnapshotFile, parent: Option<SnapshotId>
         detection: ChangeDetection { ignore_ctime: args.ignore_ctime, ignore_inode: args.ignore_inode },
         dry_run: args.dry_run,
         skip_if_unchanged: args.skip_if_unchanged,
-        workers: std::thread::available_parallelism().map_or(2, NonZero::get),
+        workers: workers(),
     }
 }
 
