@@ -164,7 +164,8 @@ fn offset(time: &SnapshotTime) -> Offset {
     Pieces::parse(time.as_str()).ok().and_then(|pieces| pieces.to_numeric_offset()).unwrap_or(Offset::UTC)
 }
 
-/// The snapshot of a name. `latest` is the newest that the filter lets through.
+/// The snapshot of a name. `latest` is the newest that the filter lets through; it cannot be told while a snapshot
+/// cannot be read, which may be the newer one.
 pub(crate) fn find(
     app: &App,
     repository: &Repository,
@@ -175,7 +176,14 @@ pub(crate) fn find(
         SnapshotName::Id(prefix) => prefix,
         SnapshotName::Latest => {
             let keying = Keying { filter, by: GroupBy::default(), policy: &Policy::default() };
-            let keys = all(app, repository, &keying)?.keys;
+            let Chosen { keys, damaged, .. } = all(app, repository, &keying)?;
+            if damaged > 0 {
+                let what = format!(
+                    "cannot tell which snapshot is the latest: {} cannot be read; name one by its id",
+                    text::count(damaged, "snapshot")
+                );
+                return Err(Error::new(ErrorKind::Damaged, what).into());
+            }
             let now = app.time.clock.now();
             let newest = latest(keys, now).ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, "there is no snapshot that could be the latest")

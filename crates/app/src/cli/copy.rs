@@ -36,3 +36,10 @@ pub(crate) struct FromArgs {
     #[arg(long, value_name = "COMMAND", conflicts_with = "from_password_file")]
     pub(crate) from_password_command: Option<String>,
 }
+
+impl FromArgs {
+    /// True when one of these options is given.
+    pub(crate) fn names_something(&self) -> bool {
+        self.from_vault.is_some() || self.from_password_file.is_some() || self.from_password_command.is_some()
+    }
+}

@@ -88,7 +88,7 @@ mod tests {
              --exclude-caches --exclude-larger-than 10M -x --tag a,b --tag c -H host --time 2012-11-01T22:08:41 \
              --parent 1234abcd -f -n --files-from - --with-atime --ignore-inode --ignore-ctime /a /b",
             "lifeboat backup --stdin --stdin-filename x",
-            "lifeboat restore latest:/a/b -t /x -i a --iinclude B --overwrite if-newer --delete --dry-run --verify",
+            "lifeboat restore latest:/a/b -t /x -i a --iinclude B --overwrite if-newer --delete --verify",
             "lifeboat snapshots -H h --tag a,b --path /x -g host --latest 3 -c 1234abcd",
             "lifeboat ls -l latest /a /b --recursive",
             "lifeboat find -i -l -s latest -O 2020-01-01 -N 2021-01-01 *.c",

@@ -38,7 +38,7 @@ pub(crate) struct RestoreArgs {
     pub(crate) dry_run: bool,
 
     /// Read restored files again and compare them with the snapshot
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub(crate) verify: bool,
 
     #[command(flatten)]

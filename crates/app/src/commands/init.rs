@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use lifeboat_repository::config::Version;
 use lifeboat_repository::repository::Repository;
 use serde::Serialize;
@@ -25,6 +26,9 @@ pub(crate) fn run(app: &App, args: &InitArgs) -> anyhow::Result<Status> {
         FormatVersion::V1 => Version::V1,
         FormatVersion::V2 | FormatVersion::Latest | FormatVersion::Stable => Version::V2,
     };
+    if !args.copy_chunker_params && args.from.names_something() {
+        bail!("another vault is only looked at with --copy-chunker-params: add it, or leave out --from-...");
+    }
     let polynomial = if args.copy_chunker_params {
         Some(vault::open_from(app, &args.from)?.config().chunker_polynomial)
     } else {

@@ -1,9 +1,11 @@
 //! `restore`: brings back what a snapshot holds, below a target folder.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use lifeboat_adapters::files::FilesTarget;
 use lifeboat_repository::repository::Repository;
 use lifeboat_repository::restore::{
@@ -12,7 +14,7 @@ use lifeboat_repository::restore::{
 use serde::Serialize;
 
 use crate::app::{App, workers};
-use crate::choose::Filter;
+use crate::choose::{self, Filter};
 use crate::cli::restore::{OverwriteArg, RestoreArgs};
 use crate::exit::Status;
 use crate::output::progress::Kind;
@@ -34,6 +36,9 @@ pub(super) fn run(app: &App, args: &RestoreArgs) -> anyhow::Result<Status> {
     let rules = PathRules::new(app.env, &args.exclude, &args.include)?;
     let filter = Filter::from_args(app, &args.filter)?;
     let current = app.env.current_folder().context("cannot tell the current folder")?;
+    if args.delete && rules.takes_all() && is_root(app, args)? {
+        bail!("--delete with the target / needs an include or exclude: it would remove the whole system");
+    }
     let target = FilesTarget::open(&args.target, &current, &app.env.spool_folder())
         .with_context(|| format!("cannot restore to {}", args.target.display()))?;
     let repository = Vault::of(app)?.open(app)?;
@@ -46,6 +51,16 @@ pub(super) fn run(app: &App, args: &RestoreArgs) -> anyhow::Result<Status> {
         app.watch(Kind::Restore, || restore(app, &repository, (&opened, &options), &target))
     })?;
     tell(app, args, &report, began)
+}
+
+/// Whether the target is `/`, by whatever name. A target that is not there yet is told by its name alone.
+fn is_root(app: &App, args: &RestoreArgs) -> anyhow::Result<bool> {
+    if choose::absolute_paths(app, std::slice::from_ref(&args.target))?.iter().any(|path| path == "/") {
+        return Ok(true);
+    }
+    let root = std::fs::metadata("/").context("cannot look at /")?;
+    let is_same = |target: Metadata| (target.dev(), target.ino()) == (root.dev(), root.ino());
+    Ok(std::fs::metadata(&args.target).is_ok_and(is_same))
 }
 
 fn options(args: &RestoreArgs, opened: &Opened, rules: PathRules) -> RestoreOptions {

@@ -170,3 +170,60 @@ fn snapshots_are_copied_into_a_vault_that_cuts_files_alike() {
     assert_eq!(again["data_blobs"], 0);
     sandbox.restic_on(&sandbox.path("copy"), &sandbox.path("pw"), &["check", "--read-data"]).ok();
 }
+
+#[test]
+fn deleting_below_the_root_needs_an_include_or_exclude() {
+    let sandbox = with_backup();
+    std::os::unix::fs::symlink("/", sandbox.path("slash")).unwrap();
+    let up = "../".repeat(sandbox.path("x").components().count());
+    // Dry runs, so that nothing is lost where these are not refused.
+    let restore = |target: &str, options: &[&str]| {
+        let common = ["restore", "latest", "--dry-run", "--delete", "--target", target];
+        sandbox.run(&[&common, options].concat())
+    };
+    for target in ["/", "//.", &sandbox.arg("slash"), &up, "/proc/self/root", "/nowhere/.."] {
+        let ran = restore(target, &[]).expect_code(1);
+        assert!(ran.stderr.contains("needs an include or exclude"), "{target}: {}", ran.stderr);
+        assert_eq!(ran.text(), "", "{target}");
+    }
+    restore("/", &["--include", &sandbox.arg("source")]).ok();
+}
+
+#[test]
+fn latest_is_not_an_older_snapshot_while_one_cannot_be_read() {
+    let sandbox = with_backup();
+    let old = sandbox.run(&["snapshots", "--json"]).ok().json()[0]["id"].as_str().unwrap().to_owned();
+    sandbox.run(&["backup", "-q", &sandbox.arg("source")]).ok();
+    for snapshot in std::fs::read_dir(sandbox.default_vault().join("snapshots")).unwrap() {
+        let path = snapshot.unwrap().path();
+        if path.file_name().unwrap() != old.as_str() {
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            std::fs::write(&path, "damage").unwrap();
+        }
+    }
+    let out = sandbox.arg("out");
+    let file = sandbox.arg("source/a");
+    for command in [&["restore", "latest", "-t", &out][..], &["ls", "latest"], &["dump", "latest", &file]] {
+        let ran = sandbox.run(command).expect_code(1);
+        assert!(ran.stderr.contains("cannot tell which snapshot is the latest"), "{}", ran.stderr);
+        assert_eq!(ran.text(), "");
+    }
+    assert!(!sandbox.path("out").exists());
+    sandbox.run(&["restore", &old, "-t", &out]).ok();
+    // A backup only compares with it.
+    let ran = sandbox.run(&["backup", &sandbox.arg("source")]).ok();
+    assert!(ran.stderr.contains("warning: "), "{}", ran.stderr);
+}
+
+#[test]
+fn options_that_would_do_nothing_are_refused() {
+    let sandbox = with_backup();
+    sandbox.run(&["restore", "latest", "-t", &sandbox.arg("out"), "--dry-run", "--verify"]).expect_code(1);
+    let (vault, key) = (sandbox.default_vault(), sandbox.key_file());
+    let from = ["--from-vault", vault.to_str().unwrap(), "--from-password-file", key.to_str().unwrap()];
+    let to = sandbox.arg("new");
+    let init = ["init", "--vault", &to, "--password-file", key.to_str().unwrap()];
+    let ran = sandbox.run(&[&init[..], &from].concat()).expect_code(1);
+    assert!(ran.stderr.contains("--copy-chunker-params"), "{}", ran.stderr);
+    assert!(!sandbox.path("new").exists());
+}
