@@ -128,17 +128,26 @@ impl Run<'_> {
         sort_by_group(&mut chosen.keys);
         let rows =
             Rows::new(self.app, self.repository, chosen.host_width, chosen.tags_width, self.args.compact);
-        let mut removed = Vec::new();
-        let mut is_first = true;
-        for (group, number) in chosen.groups.into_sorted() {
-            let start = chosen.keys.partition_point(|key| key.group < number);
-            let end = chosen.keys.partition_point(|key| key.group <= number);
-            let keys = chosen.keys.get(start..end).unwrap_or_default();
-            let decided: Vec<Decision> = decide(keys, self.policy, now, &self.app.time.zone).collect();
-            if !self.policy.is_empty() && decided.iter().all(|decision| decision.kept.is_none()) {
-                let group = describe_group(&group, by);
+        let keys = &chosen.keys;
+        let in_group = |number| {
+            let start = keys.partition_point(|key| key.group < number);
+            let end = keys.partition_point(|key| key.group <= number);
+            keys.get(start..end).unwrap_or_default()
+        };
+        let groups: Vec<_> = chosen.groups.into_sorted().into_iter().collect();
+        // All groups before the first is printed: a refusal shall not come in the middle of the output.
+        for (group, number) in &groups {
+            let mut decided = decide(in_group(*number), self.policy, now, &self.app.time.zone);
+            if !self.policy.is_empty() && decided.all(|decision| decision.kept.is_none()) {
+                let group = describe_group(group, by);
                 anyhow::bail!("refusing to remove the last snapshot of the group {group}");
             }
+        }
+        let mut removed = Vec::new();
+        let mut is_first = true;
+        for (group, number) in groups {
+            let keys = in_group(number);
+            let decided: Vec<Decision> = decide(keys, self.policy, now, &self.app.time.zone).collect();
             if self.app.output.is_json() {
                 self.app.output.bytes(if is_first { b"[" } else { b"," })?;
                 let json = self.group_json(&group, keys, &decided)?;

@@ -129,3 +129,21 @@ fn forget_without_a_policy_or_keeping_nothing_is_refused() {
     sandbox.run(&["forget", &id]).ok();
     assert_eq!(sandbox.run(&["snapshots", "--json"]).ok().json().as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn a_refusal_to_forget_is_the_only_output() {
+    let sandbox = with_snapshots();
+    // The first group keeps a snapshot, the second none.
+    let ran = sandbox.run(&["forget", "--json", "-g", "host", "--keep-tag", "x"]).expect_code(1);
+    assert_eq!(ran.text(), "");
+    assert!(ran.stderr.contains("host [h]"), "{}", ran.stderr);
+}
+
+#[test]
+fn empty_tags_are_not_stored() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", "content");
+    sandbox.run(&["backup", "--tag", "", "--tag", "a,,b,", &sandbox.arg("source")]).ok();
+    let tags = sandbox.restic(&["snapshots", "--json"]).ok().json()[0]["tags"].clone();
+    assert_eq!(tags, serde_json::json!(["a", "b"]));
+}

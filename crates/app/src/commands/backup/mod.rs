@@ -62,7 +62,7 @@ fn new_snapshot(
         uid,
         gid,
         excludes: args.exclude.exclude.iter().chain(&args.exclude.iexclude).cloned().collect(),
-        tags: args.tag.iter().flat_map(|list| list.0.clone()).collect(),
+        tags: args.tag.iter().flat_map(|list| &list.0).filter(|tag| !tag.is_empty()).cloned().collect(),
         program_version: concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(),
         ..SnapshotFile::new(SnapshotTime::new(time, &app.time.zone), tree_to_come)
     })
