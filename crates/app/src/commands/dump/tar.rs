@@ -141,7 +141,9 @@ fn pax_records(node: &Node) -> Vec<(String, Vec<u8>)> {
         records.push(("mtime".to_owned(), time.into_bytes()));
     }
     for attribute in &node.extended_attributes {
-        records.push((format!("SCHILY.xattr.{}", attribute.name), attribute.value.clone()));
+        // A `=` would end the key; GNU tar writes and reads such names like this.
+        let name = attribute.name.replace('%', "%25").replace('=', "%3D");
+        records.push((format!("SCHILY.xattr.{name}"), attribute.value.clone()));
     }
     records
 }
@@ -157,6 +159,8 @@ fn pax_time(seconds: i64, nanoseconds: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_repository::tree::ExtendedAttribute;
+
     use super::*;
 
     #[test]
@@ -164,6 +168,14 @@ mod tests {
         assert_eq!(pax_time(-1, 250_000_000), "-0.750000000");
         assert_eq!(pax_time(-2, 0), "-2.000000000");
         assert_eq!(pax_time(5, 1), "5.000000001");
+    }
+
+    #[test]
+    fn an_equals_sign_in_the_name_of_an_attribute_does_not_end_the_key() {
+        let attribute = ExtendedAttribute { name: "user.a=b%".into(), value: b"c=d".into() };
+        let node = Node { extended_attributes: vec![attribute], ..Node::default() };
+        let records = pax_records(&node);
+        assert_eq!(records.last(), Some(&("SCHILY.xattr.user.a%3Db%25".to_owned(), b"c=d".to_vec())));
     }
 
     #[test]
