@@ -4,7 +4,7 @@
 //! written and synced before the vault is begun: a crash in between leaves a key that the second run uses, never
 //! a vault that nobody can open.
 
-mod keyfile;
+pub(crate) mod keyfile;
 
 use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -59,7 +59,25 @@ impl Vault {
         Ok(Repository::open(storage, &password, app.settings())?)
     }
 
-    /// The same, but the default vault is made if it is not there yet.
+    /// The key file, when it holds the password that `repository` was opened with.
+    pub(crate) fn key_file_in_use(
+        &self,
+        app: &App,
+        repository: &Repository,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        if !self.is_default {
+            return Ok(None);
+        }
+        let file = keyfile::place(app.env)?;
+        let Some(password) = keyfile::read(&file)? else { return Ok(None) };
+        match repository.load_key(repository.key_id())?.open(&password) {
+            Ok(_) => Ok(Some(file)),
+            Err(error) if error.kind == ErrorKind::WrongPassword => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// As [`Vault::open`], but the default vault is made if it is not there yet.
     pub(crate) fn open_or_create_default(&self, app: &App) -> anyhow::Result<Repository> {
         if !self.is_default || exists(&*storage(app, &self.place))? {
             return self.open(app);

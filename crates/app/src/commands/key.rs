@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use lifeboat_repository::id::KeyId;
 use lifeboat_repository::key::{KdfCost, KeyOrigin, Password};
 use lifeboat_repository::lock::LockMode;
@@ -15,6 +16,7 @@ use crate::exit::Status;
 use crate::output::{table, text};
 use crate::password;
 use crate::vault::Vault;
+use crate::vault::keyfile::Replacement;
 
 /// A key as JSON, as restic prints it.
 #[derive(Serialize)]
@@ -35,7 +37,8 @@ struct Changed {
 }
 
 pub(super) fn run(app: &App, action: &KeyAction) -> anyhow::Result<Status> {
-    let repository = Vault::of(app)?.open(app)?;
+    let vault = Vault::of(app)?;
+    let repository = vault.open(app)?;
     match action {
         KeyAction::List => app.reading(&repository, || list(app, &repository)),
         KeyAction::Add(args) => {
@@ -51,20 +54,32 @@ pub(super) fn run(app: &App, action: &KeyAction) -> anyhow::Result<Status> {
             app.locked(&repository, LockMode::Exclusive, |_| Ok(repository.remove_key(id)?))?;
             tell(app, "key_removed", "removed key", id)
         }
-        KeyAction::Passwd(args) => change(app, repository, args),
+        KeyAction::Passwd(args) => change(app, &vault, &repository, args),
     }
 }
 
-fn change(app: &App, repository: Repository, args: &NewKeyArgs) -> anyhow::Result<Status> {
+/// First the new password opens the vault, then the key file holds it, then the old one opens the vault no more:
+/// whenever this is broken off, what the key file holds opens the vault.
+fn change(app: &App, vault: &Vault, repository: &Repository, args: &NewKeyArgs) -> anyhow::Result<Status> {
     let password = new_password(args)?;
     let origin = origin(app, args);
-    let id = app.locked(&repository, LockMode::Exclusive, |_| {
+    let key_file = vault.key_file_in_use(app, repository)?;
+    let id = app.locked(repository, LockMode::Exclusive, |_| {
+        let replacement = key_file.as_deref().map(|file| Replacement::write(file, &password)).transpose()?;
         let new = repository.add_key(&password, KdfCost::default(), origin)?;
-        // The old password opens the vault until here; a crash before leaves both.
+        if let Some(replacement) = replacement {
+            replacement.put().context("the new password was added, and the old one still opens the vault")?;
+        }
         repository.storage().delete(repository.key_id().into()).map_err(Error::from)?;
         Ok(new)
     })?;
-    tell(app, "key_changed", "the password is changed; its key is", id)
+    let status = tell(app, "key_changed", "the password is changed; its key is", id)?;
+    if let Some(file) = key_file.filter(|_| !app.output.is_json()) {
+        // Not silenced by --quiet: copies of the old file open nothing any more.
+        let file = file.display();
+        app.output.trouble(format_args!("The new password is in {file}. Keep a new copy of that file."));
+    }
+    Ok(status)
 }
 
 fn tell(app: &App, message_type: &'static str, what: &str, id: KeyId) -> anyhow::Result<Status> {

@@ -1,7 +1,8 @@
 //! The key file of the default vault: its password, made of random letters and digits that can be copied by hand.
 //!
 //! It is written under another name, synced, and only then given its own, so that it is there whole or not at
-//! all; an existing one is never replaced.
+//! all. An existing one is only replaced, as a whole, when its password is changed; a crash may leave the new one
+//! beside it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -35,7 +36,7 @@ pub(super) fn create(file: &Path) -> anyhow::Result<Password> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(failed)?;
     let password = random_password();
     let temporary = folder.join(format!(".vault.key.{}", std::process::id()));
-    let written = write_synced(&temporary, &password)
+    let written = write_synced(&temporary, password.as_bytes())
         .and_then(|()| std::fs::hard_link(&temporary, file)) // unlike a rename, this replaces nothing
         .and_then(|()| File::open(folder)?.sync_all());
     let removed = std::fs::remove_file(&temporary);
@@ -50,9 +51,45 @@ pub(super) fn create(file: &Path) -> anyhow::Result<Password> {
     Ok(stored)
 }
 
-fn write_synced(path: &Path, password: &str) -> std::io::Result<()> {
+/// A key file that lies beside the one whose place it shall take.
+pub(crate) struct Replacement {
+    file: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Replacement {
+    /// Writes the file; the one in use stays what it is.
+    pub(crate) fn write(file: &Path, password: &Password) -> anyhow::Result<Self> {
+        let failed = || format!("cannot write a new key file beside {}", file.display());
+        // A link shall go on leading to the file.
+        let file = file.canonicalize().with_context(failed)?;
+        let folder = file.parent().context("the key file has no folder")?;
+        let temporary = folder.join(format!(".vault.key.{}", std::process::id()));
+        let replacement = Self { temporary, file: file.clone() };
+        write_synced(&replacement.temporary, password.as_bytes()).with_context(failed)?;
+        let can_be_read = password::from_file(&replacement.temporary).is_ok_and(|stored| stored == *password);
+        ensure!(can_be_read, "a password with white space around it cannot be kept in a key file");
+        Ok(replacement)
+    }
+
+    /// Puts the file in its place.
+    pub(crate) fn put(self) -> anyhow::Result<()> {
+        let put = std::fs::rename(&self.temporary, &self.file)
+            .and_then(|()| File::open(self.file.parent().unwrap_or(Path::new("/")))?.sync_all());
+        put.with_context(|| format!("cannot replace the key file {}", self.file.display()))
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        // Not there once it is in its place.
+        drop(std::fs::remove_file(&self.temporary));
+    }
+}
+
+fn write_synced(path: &Path, password: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    writeln!(file, "{password}")?;
+    file.write_all(&[password, b"\n"].concat())?;
     file.sync_all()
 }
 

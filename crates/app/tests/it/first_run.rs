@@ -112,3 +112,56 @@ fn a_vault_is_not_made_over_another() {
     sandbox.run_with(&password, &["init", "-r", &sandbox.arg("v")]).expect_code(1);
     sandbox.run_with(&password, &["snapshots", "-r", &sandbox.arg("v")]).ok();
 }
+
+#[test]
+fn a_new_password_of_the_default_vault_goes_into_its_key_file() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", "content");
+    sandbox.run(&["backup", &sandbox.arg("source")]).ok();
+    let old = std::fs::read_to_string(sandbox.key_file()).unwrap();
+    sandbox.write("old", &old);
+    sandbox.write("new", "a new one\n");
+    let new = sandbox.arg("new");
+    let ran = sandbox.run(&["key", "passwd", "--new-password-file", &new]).ok();
+    assert!(ran.stderr.contains(sandbox.key_file().to_str().unwrap()), "{}", ran.stderr);
+    assert_eq!(std::fs::read_to_string(sandbox.key_file()).unwrap(), "a new one\n");
+    assert_eq!(std::fs::metadata(sandbox.key_file()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(sandbox.key_file().parent().unwrap()).unwrap().count(), 1);
+    sandbox.run(&["snapshots"]).ok();
+    sandbox.restic(&["snapshots"]).ok();
+    sandbox.run(&["-p", &sandbox.arg("old"), "snapshots"]).expect_code(12);
+    assert_eq!(sandbox.run(&["key", "list", "--json"]).ok().json().as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_password_that_is_not_in_the_key_file_is_changed_without_touching_that() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", "content");
+    sandbox.run(&["backup", &sandbox.arg("source")]).ok();
+    let key = std::fs::read_to_string(sandbox.key_file()).unwrap();
+    sandbox.write("second", "second");
+    sandbox.write("third", "third");
+    let (second, third) = (sandbox.arg("second"), sandbox.arg("third"));
+    sandbox.run(&["key", "add", "--new-password-file", &second]).ok();
+    sandbox.run(&["-p", &second, "key", "passwd", "--new-password-file", &third]).ok();
+    assert_eq!(std::fs::read_to_string(sandbox.key_file()).unwrap(), key);
+    sandbox.run(&["snapshots"]).ok();
+    sandbox.run(&["-p", &third, "snapshots"]).ok();
+    sandbox.run(&["-p", &second, "snapshots"]).expect_code(12);
+}
+
+#[test]
+fn a_key_file_that_cannot_be_replaced_leaves_the_password_as_it_was() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", "content");
+    std::fs::create_dir_all(sandbox.key_file().parent().unwrap()).unwrap();
+    // Nothing can be written beside what the link leads to, by nobody.
+    std::os::unix::fs::symlink("/proc/sys/kernel/hostname", sandbox.key_file()).unwrap();
+    sandbox.run(&["backup", &sandbox.arg("source")]).ok();
+    sandbox.write("new", "a new one");
+    let new = sandbox.arg("new");
+    let ran = sandbox.run(&["key", "passwd", "--new-password-file", &new]).expect_code(1);
+    assert!(ran.stderr.contains("/proc/sys/kernel/hostname"), "{}", ran.stderr);
+    sandbox.run(&["snapshots"]).ok();
+    sandbox.run(&["-p", &new, "snapshots"]).expect_code(12);
+}
