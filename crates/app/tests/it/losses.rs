@@ -228,3 +228,32 @@ fn a_root_that_patterns_leave_empty_is_warned_of() {
     let ran = vault.lifeboat(&["backup", "--exclude", "other", &source]).ok();
     assert_eq!(ran.stderr, "");
 }
+
+#[test]
+fn a_folder_in_which_wildcards_cannot_be_tried_costs_one_line() {
+    let (vault, _) = troubled();
+    let closed = vault.sandbox.path("source/closed");
+    fs::create_dir(&closed).unwrap();
+    fs::write(closed.join("unseen.c"), "unseen").unwrap();
+    let source = vault.sandbox.arg("source");
+    vault
+        .sandbox
+        .write("list", &format!("{source}/closed/*.c\n{source}/b*\n{source}/folder\n{source}/sub\n"));
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
+    let list = vault.sandbox.arg("list");
+    let ran =
+        finish(spawn(&mut vault.command_of_nobody(&["backup", "--no-progress", "--files-from", &list])));
+    fs::set_permissions(&closed, Permissions::from_mode(0o755)).unwrap();
+    expect_one_loss(ran, &closed, "list", "Permission denied");
+    assert_eq!(expect_the_rest(&vault), Some(5 << 20));
+}
+
+#[test]
+fn a_path_listed_in_a_file_that_is_not_there_costs_one_line() {
+    let (vault, _) = troubled();
+    let source = vault.sandbox.arg("source");
+    vault.sandbox.write("list", &format!("{source}/gone\n{source}/b*\n{source}/folder\n{source}/sub\n"));
+    let ran = vault.lifeboat(&["backup", "--files-from", &vault.sandbox.arg("list")]);
+    expect_one_loss(ran, &vault.sandbox.path("source/gone"), "find", "No such file");
+    assert_eq!(expect_the_rest(&vault), Some(5 << 20));
+}

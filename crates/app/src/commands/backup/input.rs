@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use jiff::Timestamp;
 use lifeboat_adapters::files::{FilesOptions, FilesSource, OpenError, Scanner};
 use lifeboat_adapters::stream::StreamSource;
-use lifeboat_repository::source::Source;
+use lifeboat_repository::source::{EntryError, Source};
 use lifeboat_repository::tree::NodeTime;
 
 use super::files_from;
@@ -17,7 +17,7 @@ use crate::cli::backup::BackupArgs;
 use crate::select::PathRules;
 
 pub(super) enum Input {
-    Files { source: Box<FilesSource>, roots: Vec<PathBuf> },
+    Files { source: Box<FilesSource>, roots: Vec<PathBuf>, lost: Vec<EntryError> },
     Stdin(StreamSource),
 }
 
@@ -35,7 +35,7 @@ impl Input {
             )?));
         }
         let rules = PathRules::new(app.env, &args.exclude, &args.include)?;
-        let roots = files_from::roots(app, args)?;
+        let (roots, lost) = files_from::roots(app, args)?;
         let options = FilesOptions {
             select: Arc::new(rules),
             one_file_system: args.one_file_system,
@@ -52,7 +52,7 @@ impl Input {
                 missing.iter().for_each(|lost| app.output.entry_error(lost, "backup"));
             }
         })?;
-        Ok(Self::Files { source: Box::new(source), roots })
+        Ok(Self::Files { source: Box::new(source), roots, lost })
     }
 
     /// The paths to note in the snapshot: absolute, without those that do not exist.
@@ -63,7 +63,7 @@ impl Input {
                 ensure!(name.is_some(), "the name given with --stdin-filename is not UTF-8");
                 Ok(vec![format!("/{}", name.unwrap_or_default().trim_start_matches('/'))])
             }
-            Self::Files { source, roots } => {
+            Self::Files { source, roots, .. } => {
                 let is_found = |root: &&PathBuf| !source.missing().contains(root);
                 choose::absolute_paths(app, &roots.iter().filter(is_found).cloned().collect::<Vec<_>>())
             }
@@ -82,6 +82,14 @@ impl Input {
         match self {
             Self::Files { source, .. } => &mut **source,
             Self::Stdin(source) => source,
+        }
+    }
+
+    /// What was lost before the walk began; takes it.
+    pub(super) fn lost(&mut self) -> Vec<EntryError> {
+        match self {
+            Self::Files { lost, .. } => std::mem::take(lost),
+            Self::Stdin(_) => Vec::new(),
         }
     }
 

@@ -42,7 +42,10 @@ pub(super) fn run(app: &App, args: &BackupArgs) -> anyhow::Result<Status> {
             save(app, &repository, &mut input, options(args, snapshot, parent), lock)
         })
     });
-    let report = report.inspect_err(|error| tell_what_stays(app, error))?;
+    let mut report = report.inspect_err(|error| tell_what_stays(app, error))?;
+    let lost = input.lost();
+    report.lost_count += lost.len() as u64;
+    report.lost.extend(lost);
     tell(app, args, &input, &report, began)
 }
 
