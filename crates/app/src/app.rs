@@ -13,6 +13,7 @@ use crate::clock::local_time;
 use crate::env::Env;
 use crate::output::progress::{self, Kind};
 use crate::output::{Output, text};
+use crate::vault;
 
 const MOST_WORKERS: usize = 8;
 
@@ -85,6 +86,20 @@ impl App {
         work: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         if self.args.no_lock { work() } else { self.locked(repository, LockMode::Shared, |_| work()) }
+    }
+
+    /// Runs `work`, which stores and deletes nothing, with a lock; with `--no-lock` with one that only it can see.
+    pub(crate) fn rehearsing<T>(
+        &self,
+        repository: &Repository,
+        mode: LockMode,
+        work: impl FnOnce(&LockGuard) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        if self.args.no_lock {
+            self.locked(&vault::in_memory(self)?, mode, work)
+        } else {
+            self.locked(repository, mode, work)
+        }
     }
 
     /// Runs `work` while showing how far it is.

@@ -19,8 +19,8 @@ use lifeboat_repository::id::Id;
 use lifeboat_repository::key::{KdfCost, Password};
 use lifeboat_repository::repository::{NewRepository, Repository};
 use lifeboat_repository::storage::{
-    Cache, FileId, Interruptible, LocalStorage, Rates, Retry, RetryPolicy, Storage, StorageErrorKind,
-    Throttle,
+    Cache, FileId, Interruptible, LocalStorage, MemStorage, Rates, Retry, RetryPolicy, Storage,
+    StorageErrorKind, Throttle,
 };
 use lifeboat_repository::{Error, ErrorKind};
 
@@ -85,6 +85,15 @@ impl Vault {
         self.create(app, Version::V2, None)
     }
 
+    /// The same for a dry run: in the place of the default vault that is not there yet, an empty one in memory.
+    pub(crate) fn open_or_imagine_default(&self, app: &App) -> anyhow::Result<Repository> {
+        if !self.is_default || exists(&*storage(app, &self.place))? {
+            return self.open(app);
+        }
+        app.output.note(format_args!("would make a vault at {}", self.place.display()));
+        in_memory(app)
+    }
+
     /// Makes the vault and says so.
     pub(crate) fn create(
         &self,
@@ -137,6 +146,18 @@ impl Vault {
         };
         Ok((password, Some(file)))
     }
+}
+
+/// An empty vault that is gone with the process, for what must not touch a real one.
+pub(crate) fn in_memory(app: &App) -> anyhow::Result<Repository> {
+    let new = NewRepository {
+        version: Version::V2,
+        polynomial: None,
+        password: Password::new("nobody can get at it"),
+        cost: KdfCost::CHEAPEST,
+        origin: app.key_origin(),
+    };
+    Ok(Repository::init(Arc::new(MemStorage::new()), new, app.settings())?)
 }
 
 /// Opens the second vault that `copy` and `init` may name.

@@ -53,7 +53,7 @@ impl Default for KdfCost {
 }
 
 impl KdfCost {
-    /// The least cost there is, for tests that open repositories thousands of times.
+    /// The least cost there is, for repositories that nobody gets hold of: in memory, in tests.
     pub const CHEAPEST: Self = Self { log_n: 1, r: 1, p: 1 };
 
     /// Beyond this a key file is taken for an attack on our memory and time.

@@ -73,7 +73,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, conflicts_with = "cache_dir")]
     pub(crate) no_cache: bool,
 
-    /// Take no lock, for reading a vault that cannot be written to
+    /// Take no lock on a vault that is only read (as by a dry run, or by copy from its source)
     #[arg(long, global = true)]
     pub(crate) no_lock: bool,
 }

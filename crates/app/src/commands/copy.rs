@@ -39,7 +39,7 @@ pub(super) fn run(app: &App, args: &CopyArgs) -> anyhow::Result<Status> {
     let to = Vault::of(app)?.open(app)?;
     let filter = Filter::from_args(app, &args.filter)?;
     let workers = crate::app::workers();
-    app.locked(&from, LockMode::Shared, |from_lock| {
+    app.rehearsing(&from, LockMode::Shared, |from_lock| {
         let keying = Keying { filter: &filter, by: GroupBy::default(), policy: &Policy::default() };
         let mut chosen = choose::named_or_all(app, &from, &args.snapshots, &keying)?;
         chosen.keys.sort_unstable_by_key(|key| (key.time, key.id));

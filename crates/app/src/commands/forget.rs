@@ -9,7 +9,6 @@ use lifeboat_repository::repository::Repository;
 use lifeboat_repository::retention::{
     Count, Decision, GroupBy, GroupKey, Kept, PerPeriod, Policy, SnapshotKey, decide, sort_by_group,
 };
-use lifeboat_repository::{Error, ErrorKind};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -32,10 +31,12 @@ pub(super) fn run(app: &App, args: &ForgetArgs) -> anyhow::Result<Status> {
     }
     let repository = Vault::of(app)?.open(app)?;
     let run = Run { app, args, repository: &repository, policy: &policy };
-    if args.dry_run && app.args.no_lock {
-        return run.decide_and_remove(&filter, None);
+    let work = |lock: &LockGuard| run.decide_and_remove(&filter, lock);
+    if args.dry_run {
+        app.rehearsing(&repository, LockMode::Shared, work)
+    } else {
+        app.locked(&repository, LockMode::Exclusive, work)
     }
-    app.locked(&repository, LockMode::Exclusive, |lock| run.decide_and_remove(&filter, Some(lock)))
 }
 
 /// A policy that keeps nothing is a mistake unless it is asked for, and then only among some snapshots.
@@ -101,7 +102,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn decide_and_remove(&self, filter: &Filter, lock: Option<&LockGuard>) -> anyhow::Result<Status> {
+    fn decide_and_remove(&self, filter: &Filter, lock: &LockGuard) -> anyhow::Result<Status> {
         let by = self.args.group_by;
         let keying = Keying { filter, by, policy: self.policy };
         let chosen = choose::named_or_all(self.app, self.repository, &self.args.snapshots, &keying)?;
@@ -112,12 +113,13 @@ impl Run<'_> {
             chosen.keys.iter().map(|key| key.id).collect()
         };
         let status = status.and(self.remove(&removed, lock)?);
-        let Some(lock) = lock.filter(|_| self.args.prune && !removed.is_empty()) else { return Ok(status) };
-        if self.args.dry_run {
-            self.app.output.note("prune would run afterwards");
+        if !self.args.prune || removed.is_empty() {
             return Ok(status);
         }
-        let options = prune::options(&self.args.repack, false);
+        let mut options = prune::options(&self.args.repack, self.args.dry_run);
+        if self.args.dry_run {
+            options.ignored_snapshots = removed;
+        }
         Ok(status.and(prune::prune(self.app, self.repository, &options, lock)?))
     }
 
@@ -225,7 +227,7 @@ impl Run<'_> {
         Ok(json)
     }
 
-    fn remove(&self, snapshots: &[SnapshotId], lock: Option<&LockGuard>) -> anyhow::Result<Status> {
+    fn remove(&self, snapshots: &[SnapshotId], lock: &LockGuard) -> anyhow::Result<Status> {
         if snapshots.is_empty() {
             return Ok(Status::Success);
         }
@@ -234,12 +236,6 @@ impl Run<'_> {
             self.app.output.note(format_args!("would remove {}", ids.join(" ")));
             return Ok(Status::Success);
         }
-        let lock = lock.ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                "--no-lock only goes with --dry-run where snapshots are removed",
-            )
-        })?;
         let app = self.app;
         let failed =
             app.watch(Kind::Upkeep, || self.repository.delete_snapshots(snapshots, lock, &app.ctx))?;

@@ -20,10 +20,16 @@ mod unlock;
 
 use crate::app::App;
 use crate::cli::Command;
+use crate::cli::key::KeyAction;
 use crate::exit::Status;
 
 /// Runs a command to its end.
 pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
+    if app.args.no_lock && needs_lock(&command) {
+        anyhow::bail!(
+            "--no-lock does not go with a command that writes to the vault, unless it is a dry run"
+        );
+    }
     match command {
         Command::Init(args) => init::run(app, &args),
         Command::Backup(args) => backup::run(app, &args),
@@ -42,5 +48,16 @@ pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
         Command::Completions { shell } => shell::completions(app, shell),
         Command::Man { folder } => shell::manual(app, &folder),
         Command::Copy(args) => copy::run(app, &args),
+    }
+}
+
+/// Whether a command must not work without a lock on the vault.
+fn needs_lock(command: &Command) -> bool {
+    match command {
+        Command::Backup(args) => !args.dry_run,
+        Command::Forget(args) => !args.dry_run,
+        Command::Prune(args) => !args.dry_run,
+        Command::Key(args) => !matches!(args.action, KeyAction::List),
+        _ => false,
     }
 }

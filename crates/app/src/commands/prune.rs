@@ -14,8 +14,13 @@ use crate::vault::Vault;
 
 pub(super) fn run(app: &App, args: &PruneArgs) -> anyhow::Result<Status> {
     let repository = Vault::of(app)?.open(app)?;
-    let mode = if args.dry_run { LockMode::Shared } else { LockMode::Exclusive };
-    app.locked(&repository, mode, |lock| prune(app, &repository, &options(&args.repack, args.dry_run), lock))
+    let options = options(&args.repack, args.dry_run);
+    let work = |lock: &LockGuard| prune(app, &repository, &options, lock);
+    if args.dry_run {
+        app.rehearsing(&repository, LockMode::Shared, work)
+    } else {
+        app.locked(&repository, LockMode::Exclusive, work)
+    }
 }
 
 pub(super) fn options(args: &RepackArgs, dry_run: bool) -> PruneOptions {
@@ -30,6 +35,7 @@ pub(super) fn options(args: &RepackArgs, dry_run: bool) -> PruneOptions {
         repack_small: args.repack_small,
         repack_uncompressed: args.repack_uncompressed,
         dry_run,
+        ignored_snapshots: Vec::new(),
         workers: workers(),
     }
 }

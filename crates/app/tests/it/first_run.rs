@@ -165,3 +165,16 @@ fn a_key_file_that_cannot_be_replaced_leaves_the_password_as_it_was() {
     sandbox.run(&["snapshots"]).ok();
     sandbox.run(&["-p", &new, "snapshots"]).expect_code(12);
 }
+
+#[test]
+fn a_dry_first_backup_makes_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", "content");
+    let ran = sandbox.run(&["backup", "--dry-run", &sandbox.arg("source")]).ok();
+    assert!(ran.text().contains(sandbox.default_vault().to_str().unwrap()), "{}", ran.text());
+    let summary = sandbox.run(&["backup", "--dry-run", "--json", &sandbox.arg("source")]).ok().json();
+    assert_eq!((&summary["files_new"], &summary["dry_run"]), (&1.into(), &true.into()));
+    assert_eq!(std::fs::read_dir(sandbox.path("home")).unwrap().count(), 0);
+    sandbox.run(&["backup", "--no-lock", &sandbox.arg("source")]).expect_code(1);
+    assert_eq!(std::fs::read_dir(sandbox.path("home")).unwrap().count(), 0);
+}

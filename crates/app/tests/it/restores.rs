@@ -227,3 +227,47 @@ fn options_that_would_do_nothing_are_refused() {
     assert!(ran.stderr.contains("--copy-chunker-params"), "{}", ran.stderr);
     assert!(!sandbox.path("new").exists());
 }
+
+#[test]
+fn a_dry_forget_shows_what_its_prune_would_free() {
+    let sandbox = with_backup();
+    sandbox.write("source/a", &"something quite different ".repeat(1000));
+    sandbox.run(&["backup", "-q", &sandbox.arg("source")]).ok();
+    let forget = ["forget", "--keep-last", "1", "--prune", "--max-unused", "0", "-q", "--json"];
+    let plan = sandbox.run(&[&forget[..], &["--dry-run"]].concat()).ok().json();
+    assert_eq!(plan["dry_run"], true);
+    assert!(plan["bytes"]["unused"].as_u64() > Some(0), "{plan}");
+    assert_eq!(sandbox.run(&["snapshots", "--json"]).ok().json().as_array().unwrap().len(), 2);
+    let done = sandbox.run(&forget).ok().json();
+    assert_eq!((&plan["bytes"]["unused"], &plan["blobs"]), (&done["bytes"]["unused"], &done["blobs"]));
+}
+
+#[test]
+fn no_lock_goes_with_what_only_reads_and_with_nothing_else() {
+    let sandbox = with_backup();
+    sandbox.write("pw", "secret");
+    let (vault, key) = (sandbox.default_vault(), sandbox.key_file());
+    let (source, pw, to) = (sandbox.arg("source"), sandbox.arg("pw"), sandbox.arg("copy"));
+    sandbox.run(&["-r", &to, "-p", &pw, "init"]).ok();
+    // Where a file is, no lock can be put.
+    std::fs::remove_dir(vault.join("locks")).unwrap();
+    std::fs::write(vault.join("locks"), "").unwrap();
+    for command in
+        ["backup -n SOURCE", "prune -n", "forget -n --keep-last 1 --prune", "snapshots", "key list"]
+    {
+        let words: Vec<_> =
+            command.split(' ').map(|word| if word == "SOURCE" { &source } else { word }).collect();
+        sandbox.run(&[&["--no-lock"], &words[..]].concat()).ok();
+        sandbox.run(&words).expect_code(1);
+    }
+    let from = ["--from-repo", vault.to_str().unwrap(), "--from-password-file", key.to_str().unwrap()];
+    let copy = [&["-r", &to, "-p", &pw, "copy"], &from[..]].concat();
+    sandbox.run(&copy).expect_code(1);
+    sandbox.run(&[&copy[..], &["--no-lock"]].concat()).ok();
+    for command in ["backup SOURCE", "prune", "forget --keep-last 1", "key passwd", "key remove 12"] {
+        let words: Vec<_> =
+            command.split(' ').map(|word| if word == "SOURCE" { &source } else { word }).collect();
+        let ran = sandbox.run(&[&["--no-lock"], &words[..]].concat()).expect_code(1);
+        assert!(ran.stderr.contains("--no-lock"), "{command}: {}", ran.stderr);
+    }
+}

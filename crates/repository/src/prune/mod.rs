@@ -10,6 +10,8 @@ mod index_files;
 mod plan;
 mod report;
 
+use std::collections::BTreeSet;
+
 use self::index_files::IndexRewrite;
 use self::plan::{Fate, Plan};
 pub use self::report::{Amount, PruneReport};
@@ -48,6 +50,8 @@ pub struct PruneOptions {
     pub repack_uncompressed: bool,
     /// Find out what would be done, but do nothing.
     pub dry_run: bool,
+    /// Snapshots to take for deleted, in a dry run only.
+    pub ignored_snapshots: Vec<SnapshotId>,
     /// How many threads read and compress.
     pub workers: usize,
 }
@@ -61,6 +65,7 @@ impl Default for PruneOptions {
             repack_small: false,
             repack_uncompressed: false,
             dry_run: false,
+            ignored_snapshots: Vec::new(),
             workers: 2,
         }
     }
@@ -77,6 +82,10 @@ impl Repository {
     pub fn prune(&self, options: &PruneOptions, lock: &LockGuard, ctx: &Ctx) -> Result<PruneReport> {
         if !options.dry_run {
             require_exclusive(lock)?;
+            if !options.ignored_snapshots.is_empty() {
+                let what = "only a dry run of prune can ignore snapshots";
+                return Err(Error::new(ErrorKind::InvalidInput, what));
+            }
         }
         lock.assert_held()?;
         let pruning = Pruning { repository: self, options, lock, ctx };
@@ -189,7 +198,9 @@ impl Pruning<'_> {
         let live = LiveSet::new(&repository.index());
         let walk = LiveWalk::new(repository, &live, &findings, self.ctx);
         let snapshots = snapshots.iter().copied().map(SnapshotId::new);
-        repository.add_snapshots(&walk, snapshots, &findings, self.ctx)?;
+        let ignored: BTreeSet<_> = self.options.ignored_snapshots.iter().copied().collect();
+        let snapshots: Vec<_> = snapshots.filter(|id| !ignored.contains(id)).collect();
+        repository.add_snapshots(&walk, snapshots.into_iter(), &findings, self.ctx)?;
         self.ctx.counters.begin_phase("find used blobs", 0, 0);
         walk.run(self.options.workers)?;
         let kept = findings.into_kept();

@@ -120,6 +120,17 @@ fn a_dry_run_writes_nothing() {
 }
 
 #[test]
+fn only_a_dry_run_ignores_snapshots() {
+    let storage = wasteful(Version::V2);
+    let before = storage.contents();
+    let ignored_snapshots = vec![SnapshotId::new(Id::of(b"any"))];
+    let options = PruneOptions { ignored_snapshots, ..all() };
+    let error = prune_with(&vault::open_on(storage.clone()), &options).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput);
+    assert_eq!(storage.contents(), before);
+}
+
+#[test]
 fn unused_bytes_within_the_limit_may_stay() {
     let storage = wasteful(Version::V2);
     let repack = |max_unused| {

@@ -34,14 +34,21 @@ pub(super) fn run(app: &App, args: &BackupArgs) -> anyhow::Result<Status> {
     };
     let mut input = Input::open(app, args, time)?;
     let snapshot = new_snapshot(app, args, &input, time)?;
-    let repository = Vault::of(app)?.open_or_create_default(app)?;
-    let report = app.locked(&repository, LockMode::Shared, |lock| {
+    let vault = Vault::of(app)?;
+    let repository =
+        if args.dry_run { vault.open_or_imagine_default(app)? } else { vault.open_or_create_default(app)? };
+    let work = |lock: &LockGuard| {
         app.watch(Kind::Backup, || {
             let parent = parent(app, args, &repository, &snapshot)?;
             repository.load_index(&app.ctx)?;
             save(app, &repository, &mut input, options(args, snapshot, parent), lock)
         })
-    });
+    };
+    let report = if args.dry_run {
+        app.rehearsing(&repository, LockMode::Shared, work)
+    } else {
+        app.locked(&repository, LockMode::Shared, work)
+    };
     let mut report = report.inspect_err(|error| tell_what_stays(app, error))?;
     let lost = input.lost();
     report.lost_count += lost.len() as u64;
