@@ -82,7 +82,7 @@ impl FromStr for Id {
 /// A table, because digits of digests are as random as can be: with a comparison for each, reading ids took
 /// most of the time of reading an index or a tree.
 #[expect(clippy::indexing_slicing, reason = "a byte is always within a table of 256")]
-fn digit_value(digit: u8) -> u8 {
+pub(crate) fn digit_value(digit: u8) -> u8 {
     const VALUES: [u8; 256] = {
         let mut values = [255; 256];
         let mut value = 0;

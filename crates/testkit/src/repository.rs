@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
 use lifeboat_adapters::files::{FilesOptions, FilesSource};
 use lifeboat_repository::Ctx;
 use lifeboat_repository::backup::{BackupOptions, BackupReport, ChangeDetection};
@@ -77,22 +77,12 @@ pub fn lock(repository: &Repository, mode: LockMode) -> LockGuard {
 
 /// A snapshot of `paths` by the host `test` at the real time, yet without a tree.
 pub fn snapshot_of(paths: &[PathBuf]) -> SnapshotFile {
-    let now = Zoned::new(SystemClock.now(), TimeZone::UTC);
+    let now = SnapshotTime::new(SystemClock.now(), &TimeZone::UTC);
     SnapshotFile {
-        time: SnapshotTime::new(now.timestamp(), now.time_zone()),
-        parent: None,
-        tree: BlobId::of(&[]),
         paths: paths.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
         hostname: "test".into(),
         username: "test".into(),
-        uid: 0,
-        gid: 0,
-        excludes: Vec::new(),
-        tags: Vec::new(),
-        original: None,
-        program_version: String::new(),
-        summary: None,
-        unknown: serde_json::Map::new(),
+        ..SnapshotFile::new(now, BlobId::of(&[]))
     }
 }
 

@@ -11,7 +11,7 @@ use super::input::{Input, Scan, ScanError};
 use super::node::{ExtendedAttribute, Node, NodeKind, NodeTime};
 use super::time::parse_time;
 use super::unquote::{push_lossy, unescape_json, unquote_name};
-use crate::id::{BlobId, Id};
+use crate::id::{BlobId, Id, digit_value};
 
 /// What all attributes of one node may take together.
 const ATTRIBUTES_BYTES: usize = 64 << 20;
@@ -370,26 +370,9 @@ fn decode_id(text: &[u8]) -> Option<BlobId> {
     let mut bytes = [0; 32];
     let mut invalid = 0;
     for (byte, pair) in bytes.iter_mut().zip(text.as_chunks::<2>().0) {
-        let [high, low] = pair.map(hex_value);
+        let [high, low] = pair.map(digit_value);
         invalid |= high | low;
         *byte = high << 4 | (low & 15);
     }
     (invalid < 16).then(|| BlobId::new(Id::from_bytes(bytes)))
 }
-
-/// The value of a hex digit, or 255.
-fn hex_value(digit: u8) -> u8 {
-    HEX_VALUES.get(usize::from(digit)).copied().unwrap_or(255)
-}
-
-#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const HEX_VALUES: [u8; 256] = {
-    let mut values = [255; 256];
-    let mut value = 0;
-    while value < 16 {
-        values[b"0123456789abcdef"[value as usize] as usize] = value;
-        values[b"0123456789ABCDEF"[value as usize] as usize] = value;
-        value += 1;
-    }
-    values
-};
