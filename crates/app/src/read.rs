@@ -1,11 +1,11 @@
 //! Reading snapshots: finding a path in one, and walking what is below it.
 //!
-//! A walk holds one open tree for each level it is below its start. A tree that cannot be read is an error for
-//! which the walk goes on with what comes after it.
+//! A walk keeps no more trees open than fit into the memory of a [`TreePath`]. A tree that cannot be read is an error
+//! for which the walk goes on with what comes after it.
 
 use lifeboat_repository::blob::{BlobKind, BlobRef};
 use lifeboat_repository::id::{BlobId, SnapshotId};
-use lifeboat_repository::repository::{Repository, TreeReader};
+use lifeboat_repository::repository::{Repository, TreePath};
 use lifeboat_repository::snapshot::SnapshotFile;
 use lifeboat_repository::tree::{Node, NodeKind};
 use lifeboat_repository::{Error, ErrorKind};
@@ -91,22 +91,18 @@ pub(crate) fn data_blob(id: BlobId) -> BlobRef {
 
 /// Goes through all that is below a tree, depth first, folders before what is in them.
 pub(crate) struct Walk<'r> {
-    repository: &'r Repository,
-    levels: Vec<Level<'r>>,
+    trees: TreePath<'r>,
+    /// Lengths of the paths of the folders entered.
+    path_bytes: Vec<usize>,
     /// The folder to go into next, unless it is skipped.
     below: Option<BlobId>,
     path: Vec<u8>,
 }
 
-struct Level<'r> {
-    tree: TreeReader<'r>,
-    /// Length of the folder's path.
-    path_bytes: usize,
-}
-
 impl<'r> Walk<'r> {
     pub(crate) fn new(repository: &'r Repository, tree: BlobId) -> Self {
-        Self { repository, levels: Vec::new(), below: Some(tree), path: Vec::new() }
+        let trees = TreePath::new(repository);
+        Self { trees, path_bytes: Vec::new(), below: Some(tree), path: Vec::new() }
     }
 
     /// The same for the tree of a folder whose path shall be in front of all others.
@@ -122,19 +118,19 @@ impl<'r> Walk<'r> {
             return Some(Err(cancelled));
         }
         if let Some(tree) = self.below.take() {
-            match self.repository.read_tree(tree) {
-                Ok(tree) => self.levels.push(Level { tree, path_bytes: self.path.len() }),
-                Err(error) => return Some(Err(error)),
-            }
+            self.trees.enter(Some(tree));
+            self.path_bytes.push(self.path.len());
         }
-        while let Some(level) = self.levels.last_mut() {
-            self.path.truncate(level.path_bytes);
-            match level.tree.next() {
-                None => {
-                    self.levels.pop();
+        while let Some(path_bytes) = self.path_bytes.last() {
+            self.path.truncate(*path_bytes);
+            let mut node = Node::default();
+            match self.trees.read_into(&mut node) {
+                Ok(false) => {
+                    self.trees.leave();
+                    self.path_bytes.pop();
                 }
-                Some(Err(error)) => return Some(Err(error)),
-                Some(Ok(node)) => {
+                Err(error) => return Some(Err(error)),
+                Ok(true) => {
                     self.path.push(b'/');
                     self.path.extend_from_slice(&node.name);
                     self.below = subtree(&node);
@@ -152,12 +148,12 @@ impl<'r> Walk<'r> {
 
     /// The tree that the last entry is in.
     pub(crate) fn parent(&self) -> Option<BlobId> {
-        self.levels.last().map(|level| level.tree.id())
+        self.trees.id()
     }
 
     /// How many folders the last entry is in.
     pub(crate) fn depth(&self) -> usize {
-        self.levels.len()
+        self.trees.depth()
     }
 
     /// Leaves out what is below the last entry.

@@ -25,6 +25,11 @@ impl Spool {
         self.len
     }
 
+    /// Gives up all behind the first `len` bytes; what is written next takes their place.
+    pub fn truncate(&mut self, len: u64) {
+        self.len = self.len.min(len);
+    }
+
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset)
     }
@@ -57,7 +62,9 @@ pub struct SpoolReader<'a> {
 
 impl Read for SpoolReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.spool.file.read_at(buffer, self.at)?;
+        let left = usize::try_from(self.spool.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let room = buffer.len().min(left);
+        let read = self.spool.file.read_at(buffer.get_mut(..room).unwrap_or_default(), self.at)?;
         self.at += read as u64;
         Ok(read)
     }

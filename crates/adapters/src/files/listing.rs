@@ -1,7 +1,7 @@
 //! The names in a folder in byte order, within a budget of memory.
 //!
-//! Names beyond the budget go to a spool as sorted runs, merged while they are read. The spool has no name on disk,
-//! so a crash leaves nothing behind.
+//! Names beyond the budget go to a spool as sorted runs, merged while they are read. What is left of a listing can be
+//! set aside in a spool that it shares with others. Spools have no name on disk, so a crash leaves nothing behind.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -87,6 +87,29 @@ impl Listing {
         self.next += 1;
         Some(Ok(Name { name: name.to_owned(), kind }))
     }
+
+    /// Moves the names still to come to the end of `spool`. After an error none are left.
+    pub(super) fn set_aside(mut self, spool: &mut Spool) -> (Run, io::Result<()>) {
+        let start = spool.len();
+        let mut out = io::BufWriter::with_capacity(KERNEL_BUFFER_BYTES, &mut *spool);
+        let mut moved = std::iter::from_fn(|| self.next_name()).try_for_each(|name| {
+            let Name { name, kind } = name?;
+            write_name(&mut out, &name, kind)
+        });
+        moved = out.flush().and(moved);
+        // What is left in the buffer after a failed flush is not written again.
+        drop(out.into_parts());
+        let end = if moved.is_ok() { spool.len() } else { start };
+        (Run { start, next: start, end, buffer: Vec::new(), at: 0 }, moved)
+    }
+}
+
+fn write_name(out: &mut dyn Write, name: &CStr, kind: Kind) -> io::Result<()> {
+    let bytes = name.to_bytes();
+    let len = u16::try_from(bytes.len()).map_err(|_| io::Error::from(Errno::NAMETOOLONG))?;
+    out.write_all(&len.to_le_bytes())?;
+    out.write_all(&[kind.code()])?;
+    out.write_all(bytes)
 }
 
 /// Names end to end, each behind its kind and before a zero, and where they start.
@@ -185,15 +208,11 @@ impl Collector {
         let mut out = io::BufWriter::with_capacity(KERNEL_BUFFER_BYTES, &mut *spool);
         for start in &self.names.starts {
             let Some((name, kind)) = name_at(&self.names.text, *start) else { continue };
-            let bytes = name.to_bytes();
-            let len = u16::try_from(bytes.len()).map_err(|_| io::Error::from(Errno::NAMETOOLONG))?;
-            out.write_all(&len.to_le_bytes())?;
-            out.write_all(&[kind.code()])?;
-            out.write_all(bytes)?;
+            write_name(&mut out, name, kind)?;
         }
         out.flush()?;
         drop(out);
-        runs.push(Run { next: start, end: spool.len(), buffer: Vec::new(), at: 0 });
+        runs.push(Run { start, next: start, end: spool.len(), buffer: Vec::new(), at: 0 });
         self.names.text.clear();
         self.names.starts.clear();
         Ok(())
@@ -215,7 +234,8 @@ impl Collector {
 }
 
 /// One sorted run: a range of the spool and a window on it.
-struct Run {
+pub(super) struct Run {
+    start: u64,
     next: u64,
     end: u64,
     buffer: Vec<u8>,
@@ -228,12 +248,33 @@ impl Run {
         let mut buffer = Vec::with_capacity(names.text.len() + names.starts.len());
         for start in &names.starts {
             let Some((name, kind)) = name_at(&names.text, *start) else { continue };
-            let Ok(len) = u16::try_from(name.count_bytes()) else { continue };
-            buffer.extend_from_slice(&len.to_le_bytes());
-            buffer.push(kind.code());
-            buffer.extend_from_slice(name.to_bytes());
+            write_name(&mut buffer, name, kind).expect("a name from the kernel is short and memory takes it");
         }
-        Self { next: 0, end: 0, buffer, at: 0 }
+        Self { start: 0, next: 0, end: 0, buffer, at: 0 }
+    }
+
+    /// Where it begins in its spool.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The next name of a listing set aside in `spool`.
+    pub(super) fn next_name(&mut self, spool: &Spool) -> Option<io::Result<Name>> {
+        match self.take(spool) {
+            Ok(taken) => taken.map(|(name, kind)| Ok(Name { name, kind })),
+            Err(error) => {
+                (self.next, self.at) = (self.end, self.buffer.len());
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Gives up the memory for reading; what was read ahead is read again.
+    pub(super) fn close_window(&mut self) {
+        let unread = self.buffer.len() - self.at;
+        self.next -= unread as u64;
+        self.buffer = Vec::new();
+        self.at = 0;
     }
 
     fn take(&mut self, spool: &Spool) -> io::Result<Option<(CString, Kind)>> {

@@ -1,7 +1,9 @@
 //! The walk itself: depth first, names in byte order, one `stat` each, no recursion.
 //!
 //! Two lists of names are merged in each folder: what is there, and what the roots call for below it. The latter is
-//! never excluded. A folder that cannot be read is kept, empty, and named.
+//! never excluded. A folder that cannot be read is kept, empty, and named. The names of all folders entered share one
+//! budget of memory: beyond it those of the outer ones are set aside in one spool, behind each other as the folders
+//! lie in each other, so neither memory nor open files grow with the depth.
 
 use std::collections::btree_map::IntoIter;
 use std::collections::{BTreeMap, VecDeque};
@@ -14,13 +16,14 @@ use std::sync::Arc;
 use lifeboat_repository::Cancel;
 use lifeboat_repository::error::Cause;
 use lifeboat_repository::source::EntryError;
+use lifeboat_repository::spool::Spool;
 use rustix::fs::{AtFlags, FileType, Stat, statat};
 use rustix::io::Errno;
 
 use super::FilesOptions;
 use super::dir::{Dir, Pool, Reach, c_string};
 use super::exclude::{Marker, Marks, is_too_large};
-use super::listing::{Kind, Listing, Name, Room};
+use super::listing::{Kind, Listing, Name, Room, Run};
 use super::node::file_type;
 use super::plan::{Plan, Planned, as_path, clean, join};
 
@@ -71,7 +74,12 @@ pub(super) struct Walk {
     /// Of the folders on the way to the roots; of no interest.
     above_roots: Tally,
     warnings: Vec<String>,
+    /// Of the folders that have their names in memory,
     names_bytes: usize,
+    /// which are those from this one on.
+    first_in_memory: usize,
+    /// Where the names of the others are.
+    aside: Option<Spool>,
 }
 
 /// A folder being walked.
@@ -80,6 +88,7 @@ struct Frame {
     dir: Option<Arc<Dir>>,
     planned: Peekable<IntoIter<Vec<u8>, Planned>>,
     names: Names,
+    names_bytes: usize,
     ahead: Option<Name>,
     path_len: usize,
     root: Option<usize>,
@@ -92,6 +101,7 @@ enum Names {
     NotWanted,
     Unread,
     Read(Listing),
+    Aside(Run),
 }
 
 /// A name to visit.
@@ -114,6 +124,8 @@ impl Walk {
             tallies: vec![Tally::default(); ground.plan.roots.len()],
             warnings: Vec::new(),
             names_bytes: 0,
+            first_in_memory: 0,
+            aside: None,
             ground: Arc::clone(&ground),
         };
         let mut top = Frame::new(None, ground.plan.top.clone().into_iter().peekable());
@@ -172,7 +184,7 @@ impl Walk {
             }
             let frame = self.stack.last_mut()?;
             self.absolute.truncate(frame.path_len);
-            match frame.next_child() {
+            match frame.next_child(self.aside.as_ref()) {
                 Some(Ok(child)) => {
                     if let Some(step) = self.visit(child) {
                         return Some(step);
@@ -193,9 +205,11 @@ impl Walk {
         if let Some(dir) = &frame.dir {
             dir.reopen_parent();
         }
-        if let Names::Read(listing) = &frame.names {
-            self.names_bytes = self.names_bytes.saturating_sub(listing.bytes());
+        match &frame.names {
+            Names::Aside(run) => self.aside.iter_mut().for_each(|spool| spool.truncate(run.start())),
+            _ => self.names_bytes -= frame.names_bytes,
         }
+        self.first_in_memory = self.first_in_memory.min(self.stack.len());
         if !self.stack.is_empty() {
             return Some(Step::Leave);
         }
@@ -210,19 +224,55 @@ impl Walk {
 
     /// Reads the names of the innermost folder.
     fn list(&mut self, cancel: &Cancel) -> Option<Step> {
-        let options = &self.ground.options;
-        let total = options.listing_budget_bytes;
-        let budget_bytes = total.saturating_sub(self.names_bytes).max(total / 32).max(1);
-        let room = Room { budget_bytes, spool_folder: &options.spool_folder, cancel };
+        let budget_bytes = self.ground.options.listing_budget_bytes;
+        self.set_aside(budget_bytes / 2);
+        let budget_bytes = budget_bytes.saturating_sub(self.names_bytes).max(1);
+        let room = Room { budget_bytes, spool_folder: &self.ground.options.spool_folder, cancel };
         let frame = self.stack.last_mut()?;
         frame.names = Names::NotWanted;
         let (listing, error) = match frame.dir.as_ref()?.fd() {
             Ok(fd) => Listing::read(&fd, room),
             Err(error) => (Listing::default(), Some(error)),
         };
-        self.names_bytes += listing.bytes();
+        frame.names_bytes = listing.bytes();
+        self.names_bytes += frame.names_bytes;
         frame.names = Names::Read(listing);
         error.map(|error| self.lost("list", error))
+    }
+
+    /// Sets names of folders around the innermost aside, until those in memory take `most_bytes` at most.
+    fn set_aside(&mut self, most_bytes: usize) {
+        while self.names_bytes > most_bytes && self.first_in_memory + 1 < self.stack.len() {
+            let spool = match self.aside.take() {
+                Some(spool) => Ok(spool),
+                None => Spool::create(&self.ground.options.spool_folder),
+            };
+            // Without a spool there is no more to be done than to keep the names.
+            let (Ok(mut spool), Some(frame)) = (spool, self.stack.get_mut(self.first_in_memory)) else {
+                return;
+            };
+            self.first_in_memory += 1;
+            self.names_bytes -= std::mem::take(&mut frame.names_bytes);
+            let path_len = frame.path_len;
+            match std::mem::replace(&mut frame.names, Names::NotWanted) {
+                Names::Read(listing) => {
+                    let (run, moved) = listing.set_aside(&mut spool);
+                    frame.names = Names::Aside(run);
+                    if let Err(error) = moved {
+                        let absolute = self.absolute.get(..path_len).unwrap_or_default().to_vec();
+                        let inner = std::mem::replace(&mut self.absolute, absolute);
+                        self.queued.push_back(self.lost("list", error));
+                        self.absolute = inner;
+                    }
+                }
+                others => frame.names = others,
+            }
+            self.aside = Some(spool);
+        }
+        let above = self.stack.len().checked_sub(2).and_then(|above| self.stack.get_mut(above));
+        if let Some(Frame { names: Names::Aside(run), .. }) = above {
+            run.close_window();
+        }
     }
 
     fn visit(&mut self, child: Child) -> Option<Step> {
@@ -394,18 +444,22 @@ impl Walk {
 
 impl Frame {
     fn new(dir: Option<Arc<Dir>>, planned: Peekable<IntoIter<Vec<u8>, Planned>>) -> Self {
-        Self { dir, planned, names: Names::NotWanted, ahead: None, path_len: 0, root: None, device: 0 }
+        let names = Names::NotWanted;
+        Self { dir, planned, names, names_bytes: 0, ahead: None, path_len: 0, root: None, device: 0 }
     }
 
     /// The smallest name not visited yet, be it there, called for, or both.
-    fn next_child(&mut self) -> Option<io::Result<Child>> {
-        if self.ahead.is_none()
-            && let Names::Read(listing) = &mut self.names
-        {
-            match listing.next_name() {
+    fn next_child(&mut self, aside: Option<&Spool>) -> Option<io::Result<Child>> {
+        if self.ahead.is_none() {
+            let next = match &mut self.names {
+                Names::Read(listing) => listing.next_name(),
+                Names::Aside(run) => aside.and_then(|spool| run.next_name(spool)),
+                Names::NotWanted | Names::Unread => None,
+            };
+            self.ahead = match next {
                 Some(Err(error)) => return Some(Err(error)),
-                name => self.ahead = name.and_then(Result::ok),
-            }
+                next => next.and_then(Result::ok),
+            };
         }
         let ahead = self.ahead.as_ref().map(|ahead| ahead.name.to_bytes());
         let is_planned = |key: &Vec<u8>| ahead.is_none_or(|ahead| key.as_slice() <= ahead);

@@ -1,11 +1,9 @@
 //! `diff`: what differs between two snapshots. Both are read side by side, in the order of their names.
 
-use std::collections::VecDeque;
-
 use lifeboat_repository::blob::{BlobKind, BlobRef};
 use lifeboat_repository::id::BlobId;
 use lifeboat_repository::index::BlobSet;
-use lifeboat_repository::repository::{Repository, TreeReader};
+use lifeboat_repository::repository::{Repository, TreePath};
 use lifeboat_repository::tree::{Node, NodeKind};
 use lifeboat_repository::{Error, ErrorKind};
 use serde::Serialize;
@@ -30,6 +28,9 @@ pub(super) fn run(app: &App, args: &DiffArgs) -> anyhow::Result<Status> {
             args,
             repository: &repository,
             path: Vec::new(),
+            path_bytes: Vec::new(),
+            old: Side::new(&repository),
+            new: Side::new(&repository),
             before: BlobSet::new(),
             after: BlobSet::new(),
             statistics: Statistics {
@@ -87,6 +88,10 @@ struct Diff<'a> {
     args: &'a DiffArgs,
     repository: &'a Repository,
     path: Vec<u8>,
+    /// Lengths of the paths of the folders entered.
+    path_bytes: Vec<usize>,
+    old: Side<'a>,
+    new: Side<'a>,
     /// Blobs that the two snapshots need, as far as they were looked at.
     before: BlobSet,
     after: BlobSet,
@@ -97,49 +102,60 @@ struct Diff<'a> {
 /// The entries of one name in both snapshots; one may be missing.
 type Two = (Option<Node>, Option<Node>);
 
-/// Two folders that are read side by side; one may be missing.
-struct Pair<'r> {
-    from: Side<'r>,
-    to: Side<'r>,
-    path_bytes: usize,
-}
-
-/// The entries of a folder, with a look at the next one.
-#[derive(Default)]
+/// The folders that one of the snapshots has along the path of the comparison, with a look at their next entries.
 struct Side<'r> {
-    tree: Option<TreeReader<'r>>,
-    ahead: VecDeque<Node>,
+    trees: TreePath<'r>,
+    ahead: Vec<Option<Node>>,
 }
 
-impl Side<'_> {
+impl<'r> Side<'r> {
+    fn new(repository: &'r Repository) -> Self {
+        Self { trees: TreePath::new(repository), ahead: Vec::new() }
+    }
+
+    fn enter(&mut self, tree: Option<BlobId>) {
+        self.trees.enter(tree);
+        self.ahead.push(None);
+    }
+
+    fn leave(&mut self) {
+        self.trees.leave();
+        self.ahead.pop();
+    }
+
     fn peek(&mut self) -> Result<Option<&Node>, Error> {
-        if self.ahead.is_empty()
-            && let Some(tree) = &mut self.tree
-        {
-            self.ahead.extend(tree.next().transpose()?);
+        let Some(ahead) = self.ahead.last_mut() else { return Ok(None) };
+        if ahead.is_none() {
+            let mut node = Node::default();
+            if self.trees.read_into(&mut node)? {
+                *ahead = Some(node);
+            }
         }
-        Ok(self.ahead.front())
+        Ok(ahead.as_ref())
+    }
+
+    fn take(&mut self) -> Option<Node> {
+        self.ahead.last_mut()?.take()
     }
 }
 
-impl<'a> Diff<'a> {
+impl Diff<'_> {
     /// Compares two trees and all that is below them.
     fn trees(&mut self, from: Option<BlobId>, to: Option<BlobId>) -> anyhow::Result<()> {
-        let mut levels: Vec<Pair<'a>> = Vec::new();
-        self.enter(&mut levels, from, to)?;
-        while let Some(pair) = levels.last_mut() {
+        self.enter(from, to)?;
+        while let Some(path_bytes) = self.path_bytes.last() {
             self.app.ctx.cancel.check()?;
-            self.path.truncate(pair.path_bytes);
-            let (from, to) = match next_two(pair) {
+            self.path.truncate(*path_bytes);
+            let (from, to) = match self.next_two() {
                 Ok(Some(two)) => two,
                 Ok(None) => {
-                    levels.pop();
+                    self.leave();
                     continue;
                 }
                 Err(error) => {
                     // The rest of a tree that cannot be read cannot be compared.
                     self.damaged(&error)?;
-                    levels.pop();
+                    self.leave();
                     continue;
                 }
             };
@@ -148,40 +164,51 @@ impl<'a> Diff<'a> {
             self.path.extend_from_slice(&name);
             self.entries(from.as_ref(), to.as_ref())?;
             let (from, to) = (from.as_ref().and_then(read::subtree), to.as_ref().and_then(read::subtree));
-            self.enter(&mut levels, from, to)?;
+            self.enter(from, to)?;
         }
         Ok(())
     }
 
     /// Goes into two folders, unless they are the same or neither is one.
-    fn enter(
-        &mut self,
-        levels: &mut Vec<Pair<'a>>,
-        from: Option<BlobId>,
-        to: Option<BlobId>,
-    ) -> anyhow::Result<()> {
+    fn enter(&mut self, from: Option<BlobId>, to: Option<BlobId>) -> anyhow::Result<()> {
         if from == to {
             if let Some(tree) = from {
                 self.same(tree)?;
             }
             return Ok(());
         }
-        let from = self.open(from, true)?;
-        let to = self.open(to, false)?;
-        levels.push(Pair { from, to, path_bytes: self.path.len() });
+        self.path_bytes.push(self.path.len());
+        for (tree, is_before) in [(from, true), (to, false)] {
+            if let Some(tree) = tree {
+                self.note_blob(read::tree_blob(tree), is_before);
+            }
+            let side = if is_before { &mut self.old } else { &mut self.new };
+            side.enter(tree);
+            // What cannot be opened is said and then taken for empty.
+            if let Err(error) = side.peek() {
+                self.damaged(&error)?;
+            }
+        }
         Ok(())
     }
 
-    fn open(&mut self, tree: Option<BlobId>, is_before: bool) -> anyhow::Result<Side<'a>> {
-        let Some(tree) = tree else { return Ok(Side::default()) };
-        self.note_blob(read::tree_blob(tree), is_before);
-        match self.repository.read_tree(tree) {
-            Ok(tree) => Ok(Side { tree: Some(tree), ahead: VecDeque::new() }),
-            Err(error) => {
-                self.damaged(&error)?;
-                Ok(Side::default())
-            }
-        }
+    fn leave(&mut self) {
+        self.path_bytes.pop();
+        self.old.leave();
+        self.new.leave();
+    }
+
+    /// The next entries of two folders: of one name, or one of them alone.
+    fn next_two(&mut self) -> Result<Option<Two>, Error> {
+        let order = match (self.old.peek()?, self.new.peek()?) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(from), Some(to)) => from.name.cmp(&to.name),
+        };
+        let from = if order.is_le() { self.old.take() } else { None };
+        let to = if order.is_ge() { self.new.take() } else { None };
+        Ok(Some((from, to)))
     }
 
     /// Notes what both snapshots need, so that it counts neither as added nor as removed.
@@ -314,17 +341,4 @@ impl<'a> Diff<'a> {
         }
         Ok(self.status)
     }
-}
-
-/// The next entries of two folders: of one name, or one of them alone.
-fn next_two(pair: &mut Pair<'_>) -> Result<Option<Two>, Error> {
-    let order = match (pair.from.peek()?, pair.to.peek()?) {
-        (None, None) => return Ok(None),
-        (Some(_), None) => std::cmp::Ordering::Less,
-        (None, Some(_)) => std::cmp::Ordering::Greater,
-        (Some(from), Some(to)) => from.name.cmp(&to.name),
-    };
-    let from = if order.is_le() { pair.from.ahead.pop_front() } else { None };
-    let to = if order.is_ge() { pair.to.ahead.pop_front() } else { None };
-    Ok(Some((from, to)))
 }

@@ -1,4 +1,6 @@
 //! The end of the pipeline: steps and outcomes become trees, folder by folder, from the leaves to the root.
+//!
+//! Of a folder that is entered and not left yet, its node is held; the trees begun share one encoder and one stack.
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -6,26 +8,27 @@ use super::report::BackupReport;
 use super::walk::{Batch, Step};
 use super::work::{ChunkJob, FileOutcome, stopped};
 use crate::blob::{BlobKind, BlobRef};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::id::BlobId;
 use crate::repository::Repository;
-use crate::save::{Saver, TreeBuffer, TreeContent};
-use crate::tree::{Node, TreeEncoder, ZoneOffsets};
+use crate::save::{FinishedTree, Saver, TreeContent, TreeStack};
+use crate::tree::{Node, Paused, TreeEncoder, ZoneOffsets};
 
 pub(super) struct Assembler<'a> {
-    repository: &'a Repository,
     saver: &'a Saver<'a>,
-    zone: &'a ZoneOffsets,
     chunks: Sender<ChunkJob>,
-    folders: Vec<Folder<'a>>,
-    root: TreeEncoder<'a, TreeBuffer<'a>>,
+    folders: Vec<Folder>,
+    trees: TreeEncoder<'a, TreeStack<'a>>,
     report: BackupReport,
 }
 
-struct Folder<'a> {
+struct Folder {
     node: Box<Node>,
     old_subtree: Option<BlobId>,
-    tree: TreeEncoder<'a, TreeBuffer<'a>>,
+    /// Where its tree begins on the stack.
+    start: u64,
+    /// The tree of the folder above.
+    outer: Paused,
 }
 
 impl<'a> Assembler<'a> {
@@ -35,8 +38,8 @@ impl<'a> Assembler<'a> {
         zone: &'a ZoneOffsets,
         chunks: Sender<ChunkJob>,
     ) -> Self {
-        let root = TreeEncoder::new(TreeBuffer::new(repository), zone);
-        Self { repository, saver, zone, chunks, folders: Vec::new(), root, report: BackupReport::default() }
+        let trees = TreeEncoder::new(TreeStack::new(repository), zone);
+        Self { saver, chunks, folders: Vec::new(), trees, report: BackupReport::default() }
     }
 
     /// Assembles to the end; gives the root tree and what it counted.
@@ -56,17 +59,17 @@ impl<'a> Assembler<'a> {
         if !self.folders.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, "the source ended inside a folder"));
         }
-        let tree =
-            std::mem::replace(&mut self.root, TreeEncoder::new(TreeBuffer::new(self.repository), self.zone));
-        let root = self.save(tree)?;
+        let stack = self.trees.finish().map_err(cannot_write)?;
+        let root = save(self.saver, &self.chunks, stack.finish()?)?;
         Ok((root, self.report))
     }
 
     fn step(&mut self, step: Step, outcomes: &mut dyn Iterator<Item = FileOutcome>) -> Result<()> {
         match step {
             Step::Enter { node, old_subtree } => {
-                let tree = TreeEncoder::new(TreeBuffer::new(self.repository), self.zone);
-                self.folders.push(Folder { node, old_subtree, tree });
+                let outer = self.trees.begin_inner().map_err(cannot_write)?;
+                let start = self.trees.writer_mut().len();
+                self.folders.push(Folder { node, old_subtree, start, outer });
                 Ok(())
             }
             Step::Node(node) => self.push(&node),
@@ -93,10 +96,11 @@ impl<'a> Assembler<'a> {
     }
 
     fn leave(&mut self) -> Result<()> {
-        let Some(Folder { mut node, old_subtree, tree }) = self.folders.pop() else {
+        let Some(Folder { mut node, old_subtree, start, outer }) = self.folders.pop() else {
             return Err(Error::new(ErrorKind::InvalidInput, "the source left a folder it had not entered"));
         };
-        let id = self.save(tree)?;
+        self.trees.end_inner(outer).map_err(cannot_write)?;
+        let id = save(self.saver, &self.chunks, self.trees.writer_mut().take_off(start)?)?;
         match old_subtree {
             None => self.report.dirs.new += 1,
             Some(old) if old == id => self.report.dirs.unmodified += 1,
@@ -107,25 +111,26 @@ impl<'a> Assembler<'a> {
     }
 
     fn push(&mut self, node: &Node) -> Result<()> {
-        let tree = self.folders.last_mut().map_or(&mut self.root, |folder| &mut folder.tree);
-        tree.push(node).map_err(|e| Error::new(ErrorKind::Io, "cannot add an entry to its tree").because(e))
+        self.trees.push(node).map_err(cannot_write)
     }
+}
 
-    /// Names a tree and gets it saved: by a worker when it is in memory, right here when it is giant.
-    fn save(&mut self, tree: TreeEncoder<'a, TreeBuffer<'a>>) -> Result<BlobId> {
-        let buffer = tree.finish().map_err(|e| Error::new(ErrorKind::Io, "cannot end a tree").because(e))?;
-        let finished = buffer.finish()?;
-        let id = finished.id;
-        match finished.content {
-            TreeContent::Memory(plaintext) => {
-                if !self.saver.is_known(BlobRef { kind: BlobKind::Tree, id }) {
-                    self.chunks.send(ChunkJob::Tree { id, plaintext }).map_err(|_| stopped())?;
-                }
-            }
-            TreeContent::Spool { sealed, uncompressed_length } => {
-                self.saver.save_spooled(id, sealed, uncompressed_length)?;
+fn cannot_write(cause: impl Into<Cause>) -> Error {
+    Error::new(ErrorKind::Io, "cannot add an entry to its tree").because(cause)
+}
+
+/// Gets a tree saved: by a worker when it is in memory, right here when it is giant.
+fn save(saver: &Saver<'_>, chunks: &Sender<ChunkJob>, tree: FinishedTree) -> Result<BlobId> {
+    let id = tree.id;
+    match tree.content {
+        TreeContent::Memory(plaintext) => {
+            if !saver.is_known(BlobRef { kind: BlobKind::Tree, id }) {
+                chunks.send(ChunkJob::Tree { id, plaintext }).map_err(|_| stopped())?;
             }
         }
-        Ok(id)
+        TreeContent::Spool { sealed, uncompressed_length } => {
+            saver.save_spooled(id, sealed, uncompressed_length)?;
+        }
     }
+    Ok(id)
 }

@@ -7,7 +7,7 @@
 use crate::blob::{BlobKind, BlobRef};
 use crate::error::{Error, ErrorKind};
 use crate::id::BlobId;
-use crate::repository::{Repository, TreeReader};
+use crate::repository::TreePath;
 use crate::save::Saver;
 use crate::tree::{Node, NodeKind};
 
@@ -16,16 +16,16 @@ const MOST_ERRORS: usize = 100;
 
 /// The parent's trees along the path the walk is in.
 pub(super) struct Parent<'r> {
-    repository: &'r Repository,
     saver: &'r Saver<'r>,
-    folders: Vec<Option<Folder<'r>>>,
+    trees: TreePath<'r>,
+    /// The next entry of each of these trees.
+    ahead: Vec<Ahead>,
     errors: Vec<Error>,
 }
 
-struct Folder<'r> {
-    tree: TreeReader<'r>,
-    next: Node,
-    has_next: bool,
+struct Ahead {
+    node: Node,
+    is_there: bool,
 }
 
 /// What decides whether a file counts as unchanged, besides its size and mtime.
@@ -39,34 +39,43 @@ pub struct ChangeDetection {
 
 impl<'r> Parent<'r> {
     pub(super) fn new(saver: &'r Saver<'r>, root: Option<BlobId>) -> Self {
-        let repository = saver.repository();
-        let mut parent = Self { repository, saver, folders: Vec::new(), errors: Vec::new() };
+        let trees = TreePath::new(saver.repository());
+        let mut parent = Self { saver, trees, ahead: Vec::new(), errors: Vec::new() };
         parent.enter(root);
         parent
     }
 
     /// The parent's entry of this name in the current folder. Names must be asked for in ascending order.
     pub(super) fn find(&mut self, name: &[u8]) -> Option<&Node> {
-        let folder = self.folders.last_mut()?.as_mut()?;
-        while folder.has_next && folder.next.name.as_slice() < name {
-            if let Err(error) = folder.advance() {
-                let id = folder.tree.id();
-                complain(&mut self.errors, self.saver, id, error);
-            }
+        while self.ahead.last().is_some_and(|ahead| ahead.is_there && ahead.node.name.as_slice() < name) {
+            self.advance();
         }
-        (folder.has_next && folder.next.name == name).then_some(&folder.next)
+        self.ahead.last().filter(|ahead| ahead.is_there && ahead.node.name == name).map(|ahead| &ahead.node)
     }
 
     /// Goes down into the folder `node` (an entry found by [`Parent::find`]), or into nothing.
     pub(super) fn enter(&mut self, subtree: Option<BlobId>) {
-        let folder = subtree.and_then(|id| match Folder::open(self.repository, id) {
-            Ok(folder) => Some(folder),
-            Err(error) => {
-                complain(&mut self.errors, self.saver, id, error);
-                None
+        self.trees.enter(subtree);
+        self.ahead.push(Ahead { node: Node::default(), is_there: subtree.is_some() });
+        if subtree.is_some() {
+            self.advance();
+        }
+    }
+
+    /// Goes on to the next entry that makes sense; after an error there are none.
+    fn advance(&mut self) {
+        let Some(ahead) = self.ahead.last_mut() else { return };
+        ahead.is_there = loop {
+            match self.trees.read_into(&mut ahead.node) {
+                Ok(is_there) => break is_there,
+                Err(error) if self.trees.is_over() => {
+                    let id = self.trees.id();
+                    complain(&mut self.errors, self.saver, id, error);
+                    break false;
+                }
+                Err(_) => {}
             }
-        });
-        self.folders.push(folder);
+        };
     }
 
     /// What could not be read of the parent.
@@ -75,7 +84,8 @@ impl<'r> Parent<'r> {
     }
 
     pub(super) fn leave(&mut self) {
-        self.folders.pop();
+        self.trees.leave();
+        self.ahead.pop();
     }
 
     /// True when the content of `old` may stand for that of the file `new`.
@@ -95,40 +105,16 @@ impl<'r> Parent<'r> {
 }
 
 /// Notes what is wrong with a tree of the parent, and that it is not to be relied on.
-fn complain(errors: &mut Vec<Error>, saver: &Saver<'_>, id: BlobId, error: Error) {
+fn complain(errors: &mut Vec<Error>, saver: &Saver<'_>, id: Option<BlobId>, error: Error) {
     if error.kind == ErrorKind::Cancelled {
         return;
     }
-    if error.is_of_content() {
+    if error.is_of_content()
+        && let Some(id) = id
+    {
         saver.distrust(BlobRef { kind: BlobKind::Tree, id });
     }
     if errors.len() < MOST_ERRORS {
         errors.push(error);
-    }
-}
-
-impl<'r> Folder<'r> {
-    fn open(repository: &'r Repository, id: BlobId) -> Result<Self, Error> {
-        let tree = repository.read_tree(id)?;
-        let mut folder = Self { tree, next: Node::default(), has_next: true };
-        folder.advance()?;
-        Ok(folder)
-    }
-
-    /// Goes on to the next entry that makes sense; after an error there are none.
-    fn advance(&mut self) -> Result<(), Error> {
-        loop {
-            match self.tree.read_into(&mut self.next) {
-                Err(error) if self.tree.is_over() => {
-                    self.has_next = false;
-                    return Err(error);
-                }
-                Err(_) => {}
-                Ok(has_next) => {
-                    self.has_next = has_next;
-                    return Ok(());
-                }
-            }
-        }
     }
 }

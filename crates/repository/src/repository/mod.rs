@@ -7,6 +7,7 @@
 mod loaded;
 mod lock_files;
 mod open;
+mod path;
 mod read;
 mod unpacked;
 
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use self::loaded::LoadedFiles;
 pub(crate) use self::loaded::Saving;
 pub use self::open::NewRepository;
+pub use self::path::TreePath;
 pub use self::read::{BlobReader, TreeReader};
 pub use self::unpacked::{SealedFiles, unframe};
 use crate::clock::Time;

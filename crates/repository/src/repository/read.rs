@@ -16,13 +16,17 @@ use crate::id::{BlobId, Id};
 use crate::index::Location;
 use crate::pack::{BlobCodec, Compression};
 use crate::spool::Spool;
-use crate::tree::{Node, TreeParser, parse_nodes};
+use crate::tree::{Node, TreeParser, parse_nodes, parse_nodes_ahead};
 
 /// Trees up to this size are read whole; longer ones pass through a spool.
 const TREE_IN_MEMORY_BYTES: u64 = 4 << 20;
 /// A data blob is at most 8 MiB in restic's format; other programs may have larger ones, within reason.
 const MOST_BLOB_BYTES: u64 = 512 << 20;
 const COPY_BYTES: u64 = 1 << 20;
+/// What an open tree takes that passes through a spool: the window of its decoder, and buffers.
+const STREAM_BYTES: usize = 4 << 20;
+/// What an open tree takes besides its JSON.
+const READER_BYTES: usize = 1 << 10;
 
 /// Reads blobs with buffers of its own; one for each thread.
 pub struct BlobReader<'r> {
@@ -35,6 +39,7 @@ pub struct TreeReader<'r> {
     nodes: TreeParser<Box<dyn Read + 'r>>,
     id: BlobId,
     is_over: bool,
+    memory_bytes: usize,
 }
 
 impl Repository {
@@ -99,14 +104,15 @@ impl<'r> BlobReader<'r> {
     pub fn tree(&mut self, id: BlobId) -> Result<TreeReader<'r>> {
         let blob = BlobRef { kind: BlobKind::Tree, id };
         self.at_any_place(blob, |reader, place| {
-            let input: Box<dyn Read + 'r> = if place.plain_length() <= TREE_IN_MEMORY_BYTES {
-                let mut plain = Vec::new();
-                reader.read_at(blob, place, &mut plain)?;
-                Box::new(io::Cursor::new(plain))
-            } else {
-                reader.stream_at(blob, place)?
-            };
-            Ok(TreeReader { nodes: parse_nodes(input), id, is_over: false })
+            if place.plain_length() > TREE_IN_MEMORY_BYTES {
+                let nodes = parse_nodes(reader.stream_at(blob, place)?);
+                return Ok(TreeReader { nodes, id, is_over: false, memory_bytes: STREAM_BYTES });
+            }
+            let mut plain = Vec::new();
+            reader.read_at(blob, place, &mut plain)?;
+            let memory_bytes = plain.capacity() + READER_BYTES;
+            let nodes = parse_nodes_ahead(plain, Box::new(io::empty()) as Box<dyn Read + 'r>);
+            Ok(TreeReader { nodes, id, is_over: false, memory_bytes })
         })
     }
 
@@ -177,9 +183,12 @@ impl TreeReader<'_> {
     pub fn id(&self) -> BlobId {
         self.id
     }
-}
 
-impl TreeReader<'_> {
+    /// The memory it takes until it is dropped, more or less.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
     /// Replaces `node` with the next one, reusing its memory; false at the end. A node that makes no sense is
     /// an error after which the next ones may still be read, unless [`TreeReader::is_over`].
     pub fn read_into(&mut self, node: &mut Node) -> Result<bool> {

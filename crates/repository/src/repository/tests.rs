@@ -1,5 +1,6 @@
 //! Repositories made and opened, their passwords, and sealed files when they are damaged.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,8 +10,9 @@ use super::*;
 use crate::Ctx;
 use crate::clock::Clock;
 use crate::error::ErrorKind;
-use crate::id::Id;
+use crate::id::{BlobId, Id};
 use crate::key::{KdfCost, KeyOrigin, Password};
+use crate::save::{TreeContent, TreeStack};
 use crate::storage::{Body, FileId, FileKind, MemStorage, Storage, StorageError, Stored};
 
 struct Epoch;
@@ -44,7 +46,7 @@ fn new(password: &str) -> NewRepository {
     }
 }
 
-fn init(storage: &MemStorage) -> Repository {
+pub(super) fn init(storage: &MemStorage) -> Repository {
     Repository::init(Arc::new(storage.clone()), new("secret"), settings()).unwrap()
 }
 
@@ -180,5 +182,40 @@ impl Storage for LateConfig {
 
     fn describe(&self) -> String {
         self.0.describe()
+    }
+}
+
+/// What a tree of this number could say, for as long as that.
+fn text(number: usize, bytes: usize) -> Vec<u8> {
+    (0..).flat_map(|word: u64| format!("{number}:{word:x},").into_bytes()).take(bytes).collect()
+}
+
+#[test]
+fn trees_come_off_the_stack_as_they_went_on_however_long_they_are() {
+    const MIB: usize = 1 << 20;
+    let sizes = [6 * MIB, 100, 3 * MIB / 2, MIB, 3 * MIB, 9 * MIB, 12, 4 * MIB, 2 * MIB + 1];
+    let repository = init(&MemStorage::new());
+    let mut stack = TreeStack::new(&repository);
+    let mut open = Vec::new();
+    let take_off = |stack: &mut TreeStack<'_>, number: usize, start: u64| {
+        stack.write_all(b"the end").unwrap();
+        let expected = [text(number, sizes[number]), b"the end".to_vec()].concat();
+        let tree = stack.take_off(start).unwrap();
+        assert_eq!(tree.id, BlobId::of(&expected), "tree {number}");
+        let is_in_memory = matches!(&tree.content, TreeContent::Memory(json) if *json == expected);
+        assert_eq!(is_in_memory, expected.len() <= 4 * MIB, "tree {number}");
+        assert_eq!(stack.len(), start);
+    };
+    for (number, bytes) in sizes.into_iter().enumerate() {
+        open.push((number, stack.len()));
+        stack.write_all(&text(number, bytes)).unwrap();
+        if number % 3 == 2 {
+            let (number, start) = open.pop().unwrap();
+            take_off(&mut stack, number, start);
+        }
+    }
+    assert!(stack.len() > 12 << 20);
+    while let Some((number, start)) = open.pop() {
+        take_off(&mut stack, number, start);
     }
 }

@@ -15,7 +15,7 @@ impl Shared<'_> {
     pub(super) fn delete_unexpected(&self, folder: &Folder) {
         let Some(target) = folder.target() else { return };
         if let Err(cause) = self.compare(folder, target) {
-            self.tally.lose(&folder.path, "remove what does not belong in", cause);
+            self.tally.lose(&folder.path(), "remove what does not belong in", cause);
         }
     }
 
@@ -37,7 +37,7 @@ impl Shared<'_> {
     }
 
     fn delete(&self, folder: &Folder, target: &dyn TargetFolder, name: &[u8]) {
-        let path = [&folder.path, b"/".as_slice(), name].concat();
+        let path = folder.path_of(name);
         if !self.options.select.judge(&path, false).itself {
             return;
         }

@@ -13,13 +13,12 @@ use super::report::{KeptPart, shown};
 use super::sparse::data_runs;
 use crate::Counters;
 use crate::error::Cause;
-use crate::target::{Place, TargetFile};
+use crate::target::{Place, TargetError, TargetFile};
 use crate::tree::Node;
 
 /// A file to be restored, or being restored.
 pub(super) struct Output {
     pub(super) node: Box<Node>,
-    pub(super) path: Vec<u8>,
     /// Of all blobs together.
     pub(super) size: u64,
     place: Place,
@@ -52,10 +51,9 @@ pub(super) struct OutputPlan {
 }
 
 impl Output {
-    pub(super) fn new(node: Box<Node>, path: Vec<u8>, folder: Arc<Folder>, plan: OutputPlan) -> Self {
+    pub(super) fn new(node: Box<Node>, folder: Arc<Folder>, plan: OutputPlan) -> Self {
         Self {
             node,
-            path,
             size: plan.size,
             place: plan.place,
             link: plan.link,
@@ -114,8 +112,10 @@ impl Output {
         if let Some(file) = &*file {
             return Ok(Arc::clone(file));
         }
-        shared.ctx.counters.set_item(&shown(&self.path));
         let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = &*folder {
+            shared.ctx.counters.set_item(&shown(&folder.path_of(&self.node.name)));
+        }
         let target = folder.as_ref().and_then(|folder| folder.target());
         let created = target.map(|target| target.create_file(&self.node.name, self.place));
         match created {
@@ -144,21 +144,26 @@ impl Output {
             shared.links.settle(key, outcome.is_ok(), (&folder, &self.node.name), shared);
         }
         match outcome {
-            Ok(()) => {
+            Ok(finished) => {
+                if let Err(flaw) = finished {
+                    shared.tally.lose(&folder.path_of(&self.node.name), "restore all of", flaw);
+                }
                 let mut report = shared.tally.report();
                 report.files += 1;
                 report.bytes += self.size;
             }
             Err(Loss { op, cause, .. }) => {
-                shared.tally.pass_over(&self.path);
-                shared.tally.lose(&self.path, op, cause);
+                let path = folder.path_of(&self.node.name);
+                shared.tally.pass_over(&path);
+                shared.tally.lose(&path, op, cause);
                 folder.note_part();
             }
         }
         release(folder, shared);
     }
 
-    fn complete(&self, shared: &Shared<'_>) -> Result<(), Loss> {
+    /// Puts a file into its place; what of it could not be set is no loss but a flaw.
+    fn complete(&self, shared: &Shared<'_>) -> Result<Result<(), TargetError>, Loss> {
         let loss = self.loss().take();
         let lost = |op, cause| Loss { op, cause, is_final: true };
         if let Some(mut loss) = loss {
@@ -172,12 +177,9 @@ impl Output {
         if self.end.load(Ordering::Relaxed) < self.size {
             file.set_len(self.size).map_err(|cause| lost("write", cause.into()))?;
         }
-        let flaw = file.finish(&self.node);
+        let finished = file.finish(&self.node);
         file.place().map_err(|cause| lost("put into its place", cause.into()))?;
-        if let Err(flaw) = flaw {
-            shared.tally.lose(&self.path, "restore all of", flaw);
-        }
-        Ok(())
+        Ok(finished)
     }
 
     /// Keeps what was written, if anything was.

@@ -19,7 +19,6 @@ pub(super) struct Folder {
     /// None for the root, which keeps its own.
     node: Option<Box<Node>>,
     pub(super) tree: BlobId,
-    pub(super) path: Vec<u8>,
     /// All of its tree could be read, so that what is missing there does not belong here.
     is_sound: AtomicBool,
     has_entries: AtomicBool,
@@ -34,7 +33,6 @@ impl Folder {
             target,
             node: None,
             tree,
-            path: Vec::new(),
             is_sound: AtomicBool::new(false),
             has_entries: AtomicBool::new(false),
             has_parts: AtomicBool::new(false),
@@ -49,7 +47,6 @@ impl Folder {
     ) -> Self {
         let mut folder = Self::root(target, place.tree);
         folder.node = Some(Box::new(place.node.clone()));
-        folder.path.extend_from_slice(place.path);
         folder.parent = Some(Arc::clone(parent));
         // An empty folder is restored as well as a full one.
         folder.note_entry();
@@ -58,6 +55,23 @@ impl Folder {
 
     pub(super) fn target(&self) -> Option<&dyn TargetFolder> {
         self.target.as_deref()
+    }
+
+    /// Its path in the snapshot, put together from the names above it: kept in each, paths would fill the memory
+    /// with the square of the depth.
+    pub(super) fn path(&self) -> Vec<u8> {
+        self.path_of(b"")
+    }
+
+    /// The path of an entry in it.
+    pub(super) fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        let mut names = if name.is_empty() { Vec::new() } else { vec![name] };
+        let mut next = Some(self);
+        while let Some(folder) = next {
+            names.extend(folder.node.as_ref().map(|node| node.name.as_slice()));
+            next = folder.parent.as_deref();
+        }
+        names.into_iter().rev().flat_map(|name| [b"/", name]).flatten().copied().collect()
     }
 
     /// Notes that something in it is restored.
@@ -87,7 +101,7 @@ impl Folder {
         if let (Some(target), false) = (&self.target, shared.options.dry_run)
             && let Err(error) = target.finish(node)
         {
-            shared.tally.lose(&self.path, "restore all of", error);
+            shared.tally.lose(&self.path(), "restore all of", error);
         }
     }
 }

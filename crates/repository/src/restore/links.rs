@@ -42,7 +42,6 @@ enum State {
 pub(super) struct Name {
     pub(super) folder: Arc<Folder>,
     pub(super) name: Vec<u8>,
-    pub(super) path: Vec<u8>,
     pub(super) place: Place,
 }
 
@@ -139,7 +138,7 @@ impl Links {
         if let Some(Link { state: State::Waiting(names), .. }) = failed {
             for name in names {
                 let cause = "the file could not be restored under the first of its names";
-                shared.tally.lose(&name.path, "restore", cause);
+                shared.tally.lose(&name.folder.path_of(&name.name), "restore", cause);
                 release(name.folder, shared);
             }
         }
@@ -162,7 +161,8 @@ impl Link {
 }
 
 fn make(first: &Arc<Folder>, first_name: &[u8], new: Name, shared: &Shared<'_>) {
-    let Name { folder, name, path, place } = new;
+    let Name { folder, name, place } = new;
+    let path = folder.path_of(&name);
     if let (Some(target), Some(first)) = (folder.target(), first.target()) {
         shared.ctx.counters.set_item(Path::new(&super::report::shown(&path)));
         match target.link(&name, place, first, first_name) {

@@ -130,8 +130,7 @@ impl<'a> Planner<'a> {
         }
         let link = LinkKey::of(node);
         if let Some(key) = link {
-            let name =
-                Name { folder: Arc::clone(folder), name: node.name.clone(), path: path.to_vec(), place };
+            let name = Name { folder: Arc::clone(folder), name: node.name.clone(), place };
             if let Claim::Taken = self.shared.links.claim(key, node.links, name, self.shared) {
                 return Ok(());
             }
@@ -216,7 +215,7 @@ impl<'a> Planner<'a> {
         let blobs = content.len() as u64;
         let plan = OutputPlan { size, blobs, place, link };
         let node = Box::new(std::mem::take(node));
-        let file = Arc::new(Output::new(node, path.to_vec(), Arc::clone(folder), plan));
+        let file = Arc::new(Output::new(node, Arc::clone(folder), plan));
         if content.is_empty() {
             self.empty.push(file);
         } else {

@@ -1,17 +1,14 @@
 //! The walk over the trees of a snapshot, depth first, one node in memory at a time.
 //!
 //! Folders are handed to the visitor only once something in them is selected, those above before those below.
-//! However deep the trees, only the innermost are kept open; the others are read again when the walk comes back.
+//! However deep the trees, a [`TreePath`] keeps no more open than fit into its memory.
 
 use super::{Selected, Selection};
 use crate::ctx::Ctx;
 use crate::error::Result;
 use crate::id::BlobId;
-use crate::repository::{Repository, TreeReader};
+use crate::repository::{Repository, TreePath};
 use crate::tree::{Node, NodeKind};
-
-/// Trees kept open at a time.
-const OPEN_TREES: usize = 32;
 
 /// What is done with what the walk finds.
 pub(super) trait Visitor {
@@ -39,25 +36,22 @@ pub(super) struct Entered<'a> {
 
 /// A walk that has not begun.
 pub(super) struct Walk<'a, F> {
-    repository: &'a Repository,
+    trees: TreePath<'a>,
     select: &'a dyn Selection,
-    stack: Vec<Frame<'a, F>>,
+    stack: Vec<Frame<F>>,
     /// The path of the innermost folder; empty for the root.
     path: Vec<u8>,
     ctx: &'a Ctx,
 }
 
-struct Frame<'r, F> {
-    /// `None` while it is closed, or when it cannot be read any further.
-    reader: Option<TreeReader<'r>>,
+struct Frame<F> {
     tree: BlobId,
-    /// Nodes read so far, those that made no sense included.
-    read: u64,
     node: Node,
     folder: Slot<F>,
     path_len: usize,
     last_name: Vec<u8>,
     is_sound: bool,
+    /// Nothing below it is wanted.
     is_over: bool,
 }
 
@@ -76,9 +70,11 @@ impl<'a, F> Walk<'a, F> {
         select: &'a dyn Selection,
         ctx: &'a Ctx,
     ) -> Result<Self> {
-        let mut root = Frame::new(tree, Node::default(), 0);
-        root.reader = Some(repository.read_tree(tree)?);
-        Ok(Self { repository, select, stack: vec![root], path: Vec::new(), ctx })
+        let mut trees = TreePath::new(repository);
+        trees.enter(Some(tree));
+        trees.open(&mut Node::default())?;
+        let root = Frame::new(tree, Node::default(), 0);
+        Ok(Self { trees, select, stack: vec![root], path: Vec::new(), ctx })
     }
 
     /// Walks to the end. Only a cancel, or an error of the visitor, ends it early.
@@ -90,7 +86,8 @@ impl<'a, F> Walk<'a, F> {
         while let Some(frame) = self.stack.last_mut() {
             self.ctx.cancel.check()?;
             self.path.truncate(frame.path_len);
-            match frame.next(self.repository, &mut node) {
+            let next = if frame.is_over { Ok(false) } else { self.trees.read_into(&mut node) };
+            match next {
                 Ok(true) => self.visit(&mut node, visitor)?,
                 Ok(false) => self.leave(visitor),
                 Err(error) => {
@@ -142,16 +139,12 @@ impl<'a, F> Walk<'a, F> {
             return;
         };
         self.stack.push(Frame::new(tree, std::mem::take(node), self.path.len()));
+        self.trees.enter(Some(tree));
         let is_closed = selected.itself && !self.enter_all(visitor);
         let Some(frame) = self.stack.last_mut() else { return };
         if is_closed || !selected.below {
             frame.is_over = true;
             frame.is_sound = false;
-            return;
-        }
-        let inner = self.stack.len();
-        if let Some(outer) = inner.checked_sub(OPEN_TREES + 1).and_then(|at| self.stack.get_mut(at)) {
-            outer.reader = None;
         }
     }
 
@@ -175,54 +168,16 @@ impl<'a, F> Walk<'a, F> {
     }
 
     fn leave<V: Visitor<Folder = F>>(&mut self, visitor: &mut V) {
+        self.trees.leave();
         if let Some(Frame { folder: Slot::Entered(folder), is_sound, .. }) = self.stack.pop() {
             visitor.leave(folder, is_sound);
         }
     }
 }
 
-impl<'r, F> Frame<'r, F> {
+impl<F> Frame<F> {
     fn new(tree: BlobId, node: Node, path_len: usize) -> Self {
-        Self {
-            reader: None,
-            tree,
-            read: 0,
-            node,
-            folder: Slot::NotYet,
-            path_len,
-            last_name: Vec::new(),
-            is_sound: true,
-            is_over: false,
-        }
-    }
-
-    /// The next node; false at the end. After an error the next call may give the next one.
-    fn next(&mut self, repository: &'r Repository, node: &mut Node) -> Result<bool> {
-        if self.is_over {
-            return Ok(false);
-        }
-        if self.reader.is_none() {
-            self.reader = Some(self.reopen(repository, node).inspect_err(|_| self.is_over = true)?);
-        }
-        let Some(reader) = &mut self.reader else { return Ok(false) };
-        self.read += 1;
-        let outcome = reader.read_into(node);
-        self.is_over = match &outcome {
-            Ok(is_node) => !is_node,
-            Err(_) => reader.is_over(),
-        };
-        outcome
-    }
-
-    /// Opens the tree and passes over what was read of it.
-    fn reopen(&self, repository: &'r Repository, node: &mut Node) -> Result<TreeReader<'r>> {
-        let mut reader = repository.read_tree(self.tree)?;
-        for _ in 0..self.read {
-            // What was wrong with a node was said the first time.
-            if reader.read_into(node).is_err() && reader.is_over() {
-                break;
-            }
-        }
-        Ok(reader)
+        let (folder, last_name) = (Slot::NotYet, Vec::new());
+        Self { tree, node, folder, path_len, last_name, is_sound: true, is_over: false }
     }
 }

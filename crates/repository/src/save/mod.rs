@@ -5,6 +5,7 @@
 //! again, and `prune` removes the packs. Nothing is ever changed in place.
 
 mod spooled;
+mod stack;
 mod upload;
 
 use std::collections::HashSet;
@@ -13,7 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-pub(crate) use self::spooled::{TreeBuffer, TreeContent};
+pub(crate) use self::spooled::{FinishedTree, TreeBuffer, TreeContent};
+pub(crate) use self::stack::TreeStack;
 use self::upload::IndexFlusher;
 use crate::blob::{BlobKind, BlobRef};
 use crate::error::{Error, ErrorKind, Result};

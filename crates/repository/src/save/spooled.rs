@@ -1,4 +1,4 @@
-//! Trees while they are encoded: in memory while small, sealed into a spool when giant.
+//! One complete tree on its way to be saved: in memory when small, sealed into a spool when giant.
 //!
 //! A directory of a million entries is one blob of hundreds of megabytes. From [`IN_MEMORY_BYTES`] on its
 //! JSON goes through compression and sealing straight into a spool, which becomes a pack of its own.
@@ -20,7 +20,7 @@ use crate::repository::Repository;
 use crate::spool::Spool;
 use crate::storage::Body;
 
-const IN_MEMORY_BYTES: usize = 4 << 20;
+pub(super) const IN_MEMORY_BYTES: usize = 4 << 20;
 
 /// Takes the JSON of one tree.
 pub(crate) struct TreeBuffer<'r> {
@@ -62,17 +62,16 @@ impl<'r> TreeBuffer<'r> {
             let id = BlobId::of(&self.memory);
             return Ok(FinishedTree { id, content: TreeContent::Memory(self.memory) });
         };
-        let failed = |e: io::Error| Error::new(ErrorKind::Io, "cannot spool a giant tree").because(e);
         let id = BlobId::new(Id::from_digest(&self.digest.finish()));
         let (writer, length) = match writer {
             SpoolWriter::Plain(writer) => (*writer, None),
-            SpoolWriter::Packed(encoder) => (encoder.finish().map_err(failed)?, Some(self.length)),
+            SpoolWriter::Packed(encoder) => (encoder.finish().map_err(cannot_spool)?, Some(self.length)),
         };
         let uncompressed_length = match length {
             None => None,
             Some(length) => Some(u32::try_from(length).ok().and_then(NonZeroU32::new).ok_or_else(too_long)?),
         };
-        let (sealed, _) = writer.finish().map_err(failed)?;
+        let (sealed, _) = writer.finish().map_err(cannot_spool)?;
         Ok(FinishedTree { id, content: TreeContent::Spool { sealed, uncompressed_length } })
     }
 
@@ -143,9 +142,8 @@ impl Saver<'_> {
         if self.mode == SaveMode::DryRun {
             return Ok(saved);
         }
-        let failed = |e: io::Error| Error::new(ErrorKind::Io, "cannot spool a giant tree").because(e);
-        sealed.write_all(&encode_header(&[packed], self.repository.master_key())).map_err(failed)?;
-        let pack_id = PackId::new(digest_of(&mut sealed.reader()).map_err(failed)?);
+        sealed.write_all(&encode_header(&[packed], self.repository.master_key())).map_err(cannot_spool)?;
+        let pack_id = PackId::new(digest_of(&mut sealed.reader()).map_err(cannot_spool)?);
         let sealed = self.verify_spooled(packed, sealed).map_err(|e| {
             Error::damaged(format!("the new {blob} does not decode to what was written")).because(e)
         })?;
@@ -179,6 +177,10 @@ fn digest_of(reader: &mut dyn Read) -> io::Result<Id> {
         }
         digest.update(buffer.get(..read).unwrap_or_default());
     }
+}
+
+pub(super) fn cannot_spool(cause: io::Error) -> Error {
+    Error::new(ErrorKind::Io, "cannot spool a giant tree").because(cause)
 }
 
 fn too_long() -> Error {

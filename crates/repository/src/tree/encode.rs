@@ -15,6 +15,8 @@ use crate::id::BlobId;
 
 /// Bytes collected before the writer is called.
 const BUFFER_BYTES: usize = 64 << 10;
+const HEAD: &[u8] = b"{\"nodes\":[";
+const TAIL: &[u8] = b"]}\n";
 
 /// A node that was not written.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,14 @@ pub enum TreeEncodeError {
     Write(#[from] io::Error),
 }
 
-/// Encodes one tree, node by node.
+/// Where a tree stopped for one within it; to be handed back to [`TreeEncoder::end_inner`].
+#[derive(Debug)]
+pub(crate) struct Paused {
+    last_name: Vec<u8>,
+}
+
+/// Encodes one tree, node by node. Trees within it may be encoded in between, each ended before the one around it
+/// goes on: they need no encoders of their own.
 #[derive(Debug)]
 pub struct TreeEncoder<'a, W: Write> {
     writer: W,
@@ -38,8 +47,7 @@ pub struct TreeEncoder<'a, W: Write> {
 impl<'a, W: Write> TreeEncoder<'a, W> {
     /// Starts a tree whose times are written in `zone`.
     pub fn new(writer: W, zone: &'a ZoneOffsets) -> Self {
-        let buffer = b"{\"nodes\":[".to_vec();
-        Self { writer, buffer, times: TimeWriter::new(zone), last_name: Vec::new() }
+        Self { writer, buffer: HEAD.to_vec(), times: TimeWriter::new(zone), last_name: Vec::new() }
     }
 
     /// Appends `node`.
@@ -58,10 +66,28 @@ impl<'a, W: Write> TreeEncoder<'a, W> {
         Ok(())
     }
 
+    /// Begins a tree within this one. All that is of this one has been written when this returns.
+    pub(crate) fn begin_inner(&mut self) -> io::Result<Paused> {
+        self.flush()?;
+        self.buffer.extend_from_slice(HEAD);
+        Ok(Paused { last_name: std::mem::take(&mut self.last_name) })
+    }
+
+    /// Ends the innermost tree, all of which has then been written, and goes on with the one around it.
+    pub(crate) fn end_inner(&mut self, outer: Paused) -> io::Result<()> {
+        self.buffer.extend_from_slice(TAIL);
+        self.last_name = outer.last_name;
+        self.flush()
+    }
+
+    pub(crate) fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
     /// Ends the tree and hands the writer back.
     pub fn finish(mut self) -> Result<W, TreeEncodeError> {
-        self.buffer.extend_from_slice(b"]}\n");
-        self.writer.write_all(&self.buffer)?;
+        self.buffer.extend_from_slice(TAIL);
+        self.flush()?;
         Ok(self.writer)
     }
 
@@ -137,10 +163,12 @@ impl<'a, W: Write> TreeEncoder<'a, W> {
     }
 
     fn flush_if_full(&mut self) -> io::Result<()> {
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.writer.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.write_all(&self.buffer)?;
+        self.buffer.clear();
         Ok(())
     }
 }

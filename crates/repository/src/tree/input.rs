@@ -45,6 +45,11 @@ impl<R: Read> Input<R> {
         Self { reader, buffer: vec![0; BUFFER_BYTES], at: 0, end: 0, before: 0, is_drained: false }
     }
 
+    /// Over bytes that are in memory already, and then those of the reader.
+    pub(super) fn behind(ahead: Vec<u8>, reader: R) -> Self {
+        Self { reader, end: ahead.len(), buffer: ahead, at: 0, before: 0, is_drained: false }
+    }
+
     /// Bytes scanned so far.
     pub(super) fn offset(&self) -> u64 {
         self.before + self.at as u64

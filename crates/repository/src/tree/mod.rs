@@ -12,7 +12,9 @@ mod text;
 mod time;
 mod unquote;
 
+pub(crate) use encode::Paused;
 pub use encode::{TreeEncodeError, TreeEncoder};
 pub use node::{ExtendedAttribute, Node, NodeKind, NodeTime, mode};
+pub(crate) use parse::parse_nodes_ahead;
 pub use parse::{TreeParseError, TreeParser, parse_nodes};
 pub use time::{ZoneOffsets, format_time, parse_time};

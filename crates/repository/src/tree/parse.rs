@@ -51,7 +51,16 @@ pub struct TreeParser<R> {
 
 /// The nodes of the tree that `reader` yields.
 pub fn parse_nodes<R: Read>(reader: R) -> TreeParser<R> {
-    TreeParser { fields: FieldReader::new(Input::new(reader)), place: Place::Start, has_nodes: false }
+    parse(Input::new(reader))
+}
+
+/// The nodes of the tree that is in `ahead`, or begins there and goes on in `reader`; takes no further buffer.
+pub(crate) fn parse_nodes_ahead<R: Read>(ahead: Vec<u8>, reader: R) -> TreeParser<R> {
+    parse(Input::behind(ahead, reader))
+}
+
+fn parse<R: Read>(input: Input<R>) -> TreeParser<R> {
+    TreeParser { fields: FieldReader::new(input), place: Place::Start, has_nodes: false }
 }
 
 impl<R: Read> TreeParser<R> {

@@ -150,6 +150,47 @@ fn names_come_in_byte_order_however_little_memory_there_is() {
     assert!(in_memory.lines == walked.lines);
 }
 
+/// Folders in each other, each with names before and behind the next one.
+#[test]
+fn names_of_the_folders_around_are_kept_however_little_memory_there_is() {
+    const NAMES: usize = 300;
+    let ground = memory();
+    let mut folder = ground.path().join("top");
+    for _ in 0..20 {
+        fs::create_dir(&folder).unwrap();
+        for name in 0..NAMES {
+            File::create(folder.join(format!("{}-{name}", if name % 2 == 0 { "before" } else { "later" })))
+                .unwrap();
+        }
+        folder.push("folder");
+    }
+    let in_memory = walk_roots(&["top"], ground.path());
+    assert_eq!(in_memory.lines.len(), 20 * (NAMES + 1));
+    for listing_budget_bytes in [64, 2048, 32 * 1024] {
+        let options = FilesOptions { listing_budget_bytes, ..FilesOptions::default() };
+        let mut source = open(&["top"], ground.path(), options);
+        let mut most_spools = 0;
+        let ctx = Ctx::default();
+        while let Some(event) = source.next_event(&ctx) {
+            let is_folder = matches!(event.unwrap(), Event::Enter(_));
+            if is_folder {
+                most_spools = most_spools.max(spools());
+            }
+        }
+        assert!((1..=2).contains(&most_spools), "{most_spools} spools with {listing_budget_bytes} bytes");
+        let options = FilesOptions { listing_budget_bytes, ..FilesOptions::default() };
+        let walked = walk(open(&["top"], ground.path(), options));
+        assert_eq!(walked.error_lines(), [""; 0]);
+        assert!(walked.lines == in_memory.lines, "the walk differs with {listing_budget_bytes} bytes");
+    }
+}
+
+/// Open files of this process that have no name any more.
+fn spools() -> usize {
+    let links = fs::read_dir("/proc/self/fd").unwrap().flatten().flat_map(|fd| fs::read_link(fd.path()));
+    links.filter(|target| target.to_string_lossy().ends_with("(deleted)")).count()
+}
+
 #[test]
 fn a_spool_that_cannot_be_written_names_the_folder() {
     let ground = tempfile::tempdir().unwrap();
