@@ -151,13 +151,7 @@ impl<'r> PackReader<'r> {
 
     /// Reads the whole pack, blob by blob in the order of `blobs`.
     fn content(&mut self, pack: &Candidate, blobs: &[PackedBlob]) -> Result<()> {
-        let mut stream = PackStream {
-            repository: self.repository,
-            pack,
-            at: 0,
-            digest: Context::new(&SHA256),
-            ctx: self.ctx,
-        };
+        let mut stream = PackStream::new(self.repository, pack, self.ctx);
         for packed in blobs {
             let start = u64::from(packed.offset);
             let end = start + u64::from(packed.length);
@@ -217,30 +211,53 @@ impl<'r> PackReader<'r> {
     }
 }
 
-/// The bytes of a pack from front to end, with their digest.
+/// The bytes of a pack from front to end, with their digest. Small blobs share a read.
 struct PackStream<'p> {
     repository: &'p Repository,
     pack: &'p Candidate,
     at: u64,
+    /// What was read last; its end is where the next read begins.
+    part: Vec<u8>,
+    part_end: u64,
     digest: Context,
     ctx: &'p Ctx,
 }
 
-impl PackStream<'_> {
-    /// Reads up to `end`, and appends what it reads to `out`.
+impl<'p> PackStream<'p> {
+    fn new(repository: &'p Repository, pack: &'p Candidate, ctx: &'p Ctx) -> Self {
+        Self { repository, pack, at: 0, part: Vec::new(), part_end: 0, digest: Context::new(&SHA256), ctx }
+    }
+
+    /// Goes on to `end`, and appends what it passes to `out`.
     fn pass(&mut self, end: u64, mut out: Option<&mut Vec<u8>>) -> Result<()> {
         while self.at < end {
-            self.ctx.cancel.check()?;
-            let part = self.at..end.min(self.at + PART_BYTES);
-            let bytes = self.repository.storage().read(self.pack.pack.into(), part.clone())?;
-            self.digest.update(&bytes);
-            if let Some(out) = &mut out {
-                out.extend_from_slice(&bytes);
+            if self.at == self.part_end {
+                self.read_part()?;
             }
-            self.at = part.end;
-            Counters::add(&self.ctx.counters.bytes_done, bytes.len() as u64);
-            Counters::add(&self.ctx.counters.bytes_read, bytes.len() as u64);
+            let stop = end.min(self.part_end);
+            if let Some(out) = &mut out {
+                out.extend_from_slice(self.passed(stop));
+            }
+            self.at = stop;
         }
         Ok(())
+    }
+
+    fn read_part(&mut self) -> Result<()> {
+        self.ctx.cancel.check()?;
+        let range = self.part_end..self.pack.bytes.min(self.part_end + PART_BYTES);
+        self.part_end = range.end;
+        self.part = self.repository.storage().read(self.pack.pack.into(), range)?;
+        self.digest.update(&self.part);
+        let bytes = self.part.len() as u64;
+        Counters::add(&self.ctx.counters.bytes_done, bytes);
+        Counters::add(&self.ctx.counters.bytes_read, bytes);
+        Ok(())
+    }
+
+    /// The bytes of the part from where the stream is to `stop`.
+    fn passed(&self, stop: u64) -> &[u8] {
+        let from_behind = |place: u64| self.part.len().saturating_sub((self.part_end - place) as usize);
+        self.part.get(from_behind(self.at)..from_behind(stop)).unwrap_or_default()
     }
 }
