@@ -369,11 +369,11 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Sets an attribute, or not, where the file system has none of its kind.
+/// Sets an attribute, or not, where the file system has none of its kind or the file has no room for more.
 fn set_attribute(path: &Path, name: &str, value: &[u8]) {
     let path = CString::new(path.as_os_str().as_bytes()).expect("paths have no zeros");
     match lsetxattr(&path, name, value, XattrFlags::empty()).map_err(io::Error::from) {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::StorageFull) => {}
         outcome => outcome.unwrap_or_else(|error| panic!("cannot set {name} on {path:?}: {error}")),
     }
 }
