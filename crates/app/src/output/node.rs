@@ -62,19 +62,6 @@ pub(crate) fn long_line(path: &[u8], node: &Node, zone: &TimeZone) -> Vec<u8> {
     line
 }
 
-pub(crate) fn kind_name(kind: &NodeKind) -> &str {
-    match kind {
-        NodeKind::File => "file",
-        NodeKind::Dir => "dir",
-        NodeKind::Symlink => "symlink",
-        NodeKind::BlockDevice => "dev",
-        NodeKind::CharDevice => "chardev",
-        NodeKind::Fifo => "fifo",
-        NodeKind::Socket => "socket",
-        NodeKind::Other(name) => name,
-    }
-}
-
 /// An entry as JSON, with restic's names. Bytes that are not UTF-8 become U+FFFD.
 #[derive(Serialize)]
 pub(crate) struct NodeJson<'a> {
@@ -121,7 +108,7 @@ impl<'a> NodeJson<'a> {
             message_type: "",
             struct_type: "",
             name: lossy(&node.name),
-            kind: kind_name(&node.kind),
+            kind: node.kind.name(),
             path: lossy(path),
             uid: node.uid,
             gid: node.gid,

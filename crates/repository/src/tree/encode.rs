@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::node::{ExtendedAttribute, Node, NodeKind, NodeTime};
+use super::node::{ExtendedAttribute, Node, NodeTime};
 use super::text::{hex_digit, push_name, push_string};
 use super::time::{TimeWriter, ZoneOffsets};
 use crate::id::BlobId;
@@ -97,7 +97,7 @@ impl<'a, W: Write> TreeEncoder<'a, W> {
         out.extend_from_slice(b"{\"name\":");
         push_name(out, &node.name);
         out.extend_from_slice(b",\"type\":");
-        push_string(out, kind_text(&node.kind).as_bytes());
+        push_string(out, node.kind.name().as_bytes());
         push_number_field(out, b",\"mode\":", node.mode.into());
         self.push_time(b",\"mtime\":\"", node.mtime);
         self.push_time(b"\",\"atime\":\"", node.atime);
@@ -170,20 +170,6 @@ impl<'a, W: Write> TreeEncoder<'a, W> {
         self.writer.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
-    }
-}
-
-/// What the JSON calls a kind of node.
-pub(super) fn kind_text(kind: &NodeKind) -> &str {
-    match kind {
-        NodeKind::File => "file",
-        NodeKind::Dir => "dir",
-        NodeKind::Symlink => "symlink",
-        NodeKind::BlockDevice => "dev",
-        NodeKind::CharDevice => "chardev",
-        NodeKind::Fifo => "fifo",
-        NodeKind::Socket => "socket",
-        NodeKind::Other(text) => text,
     }
 }
 

@@ -33,6 +33,22 @@ pub enum NodeKind {
     Other(String),
 }
 
+impl NodeKind {
+    /// What trees call it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File => "file",
+            Self::Dir => "dir",
+            Self::Symlink => "symlink",
+            Self::BlockDevice => "dev",
+            Self::CharDevice => "chardev",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+            Self::Other(name) => name,
+        }
+    }
+}
+
 /// A point in time as file systems know it: any second of an `i64`, to the nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeTime {
