@@ -13,7 +13,9 @@ use lifeboat_repository::{Error, ErrorKind};
 use crate::app::App;
 use crate::choose::{self, Filter};
 use crate::cli::values::SnapshotPath;
+use crate::exit::Status;
 use crate::output::progress::Kind;
+use crate::output::text;
 
 /// A snapshot, and the folder in it that a command starts from.
 pub(crate) struct Opened {
@@ -97,12 +99,13 @@ pub(crate) struct Walk<'r> {
     /// The folder to go into next, unless it is skipped.
     below: Option<BlobId>,
     path: Vec<u8>,
+    lost: u64,
 }
 
 impl<'r> Walk<'r> {
     pub(crate) fn new(repository: &'r Repository, tree: BlobId) -> Self {
         let trees = TreePath::new(repository);
-        Self { trees, path_bytes: Vec::new(), below: Some(tree), path: Vec::new() }
+        Self { trees, path_bytes: Vec::new(), below: Some(tree), path: Vec::new(), lost: 0 }
     }
 
     /// The same for the tree of a folder whose path shall be in front of all others.
@@ -139,6 +142,27 @@ impl<'r> Walk<'r> {
             }
         }
         None
+    }
+
+    /// The next entry that can be read. What cannot be read is named, and makes the command a failure.
+    pub(crate) fn next_readable(&mut self, app: &App, status: &mut Status) -> anyhow::Result<Option<Node>> {
+        while let Some(entry) = self.next(app) {
+            match entry {
+                Ok(node) => return Ok(Some(node)),
+                Err(error) => {
+                    app.ctx.cancel.check()?;
+                    app.output.warn(text::chain(&error));
+                    *status = Status::Failure;
+                    self.lost += 1;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// How often [`Walk::next_readable`] met something that cannot be read.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// The path of the last entry, from the start of the walk, with a slash in front.

@@ -147,31 +147,22 @@ impl Search<'_> {
         let mut hits = 0_u64;
         self.blob(opened, read::tree_blob(opened.tree), b"/", None)?;
         let mut walk = Walk::new(self.repository, opened.tree);
-        // Folders entered and not left yet: how deep, as what they are known, the hits when they were entered.
+        // Folders entered and not left yet: how deep, as what they are known, and how much had been found or lost
+        // when they were entered.
         let mut open: Vec<(usize, (u64, u64), u64)> = Vec::new();
-        while let Some(entry) = walk.next(self.app) {
-            let node = match entry {
-                Ok(node) => node,
-                Err(error) => {
-                    self.app.ctx.cancel.check()?;
-                    self.app.output.warn(text::chain(&error));
-                    self.status = Status::Failure;
-                    hits += 1; // so that no folder above counts as searched
-                    continue;
-                }
-            };
-            self.leave(&mut open, walk.depth(), hits);
+        while let Some(node) = walk.next_readable(self.app, &mut self.status)? {
+            self.leave(&mut open, walk.depth(), hits + walk.lost());
             hits += self.entry(opened, &walk, &node, hits)?;
             if let Some(tree) = read::subtree(&node) {
                 let known = identity(tree, walk.path());
                 if self.known.contains(&known) || !self.may_find_below(walk.path()) {
                     walk.skip_below();
                 } else {
-                    open.push((walk.depth(), known, hits));
+                    open.push((walk.depth(), known, hits + walk.lost()));
                 }
             }
         }
-        self.leave(&mut open, 0, hits);
+        self.leave(&mut open, 0, hits + walk.lost());
         if self.app.output.is_json() && hits > 0 && matches!(self.wanted, Wanted::Names { .. }) {
             let end = format!("],\"hits\":{hits},\"snapshot\":\"{}\"}}", opened.id);
             self.app.output.bytes(end.as_bytes())?;
@@ -179,10 +170,10 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Folders at this depth or deeper are over; those without a hit are remembered.
-    fn leave(&mut self, open: &mut Vec<(usize, (u64, u64), u64)>, depth: usize, hits: u64) {
+    /// Folders at this depth or deeper are over; those in which nothing was found or lost are remembered.
+    fn leave(&mut self, open: &mut Vec<(usize, (u64, u64), u64)>, depth: usize, now: u64) {
         while let Some((_, known, before)) = open.pop_if(|(at, ..)| *at >= depth) {
-            if hits == before {
+            if now == before {
                 self.known.insert(known);
             }
         }

@@ -34,16 +34,7 @@ pub(super) fn run(app: &App, args: &LsArgs) -> anyhow::Result<Status> {
         let zone = ZoneOffsets::new(&app.time.zone);
         let mut walk = Walk::new(&repository, opened.tree);
         let mut status = Status::Success;
-        while let Some(entry) = walk.next(app) {
-            let node = match entry {
-                Ok(node) => node,
-                Err(error) => {
-                    app.ctx.cancel.check()?;
-                    app.output.warn(text::chain(&error));
-                    status = Status::Failure;
-                    continue;
-                }
-            };
+        while let Some(node) = walk.next_readable(app, &mut status)? {
             let path = walk.path();
             let is_shown =
                 args.dirs.is_empty() || args.dirs.iter().any(|dir| is_within(path, dir.as_bytes()));

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use lifeboat_repository::blob::BlobRef;
+use lifeboat_repository::crypto::OVERHEAD_BYTES;
 use lifeboat_repository::id::{BlobId, Id};
 use lifeboat_repository::index::BlobSet;
 use lifeboat_repository::repository::Repository;
@@ -25,12 +26,21 @@ struct Totals {
     total_size: u64,
     #[serde(skip_serializing_if = "is_zero")]
     total_uncompressed_size: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compression_ratio: Option<f64>,
+    #[serde(flatten)]
+    compression: Option<Compression>,
     total_file_count: u64,
     #[serde(skip_serializing_if = "is_zero")]
     total_blob_count: u64,
     snapshots_count: u64,
+}
+
+/// What compression does: how many times smaller it makes what is compressed, how much of all is compressed, and how
+/// much smaller all is; the latter two in percent.
+#[derive(Debug, Serialize)]
+struct Compression {
+    compression_ratio: f64,
+    compression_progress: f64,
+    compression_space_saving: f64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -51,6 +61,7 @@ pub(super) fn run(app: &App, args: &StatsArgs) -> anyhow::Result<Status> {
             mode: args.mode,
             totals: Totals::default(),
             blobs: BlobSet::new(),
+            compressed: (0, 0),
             contents: HashSet::new(),
             inodes: HashSet::new(),
             files: HashSet::new(),
@@ -71,6 +82,8 @@ struct Count<'a> {
     totals: Totals,
     /// Blobs counted so far.
     blobs: BlobSet,
+    /// Bytes of those of them that are compressed: as they would be without it, and as they are.
+    compressed: (u64, u64),
     /// Digests of the contents counted so far.
     contents: HashSet<Id>,
     /// Files of the running snapshot that have several names.
@@ -95,16 +108,7 @@ impl Count<'_> {
             return Ok(());
         }
         let mut walk = Walk::new(self.repository, tree);
-        while let Some(entry) = walk.next(self.app) {
-            let node = match entry {
-                Ok(node) => node,
-                Err(error) => {
-                    self.app.ctx.cancel.check()?;
-                    self.app.output.warn(text::chain(&error));
-                    self.status = Status::Failure;
-                    continue;
-                }
-            };
+        while let Some(node) = walk.next_readable(self.app, &mut self.status)? {
             match self.mode {
                 StatsMode::RawData => self.raw(&mut walk, &node),
                 StatsMode::RestoreSize => self.restored(&node),
@@ -133,7 +137,12 @@ impl Count<'_> {
         }
         self.totals.total_blob_count += 1;
         self.totals.total_size += u64::from(entry.location.length);
-        self.totals.total_uncompressed_size += entry.location.plain_length();
+        let uncompressed_size = entry.location.plain_length() + OVERHEAD_BYTES as u64;
+        self.totals.total_uncompressed_size += uncompressed_size;
+        if entry.location.uncompressed_length.is_some() {
+            self.compressed.0 += uncompressed_size;
+            self.compressed.1 += u64::from(entry.location.length);
+        }
         true
     }
 
@@ -178,10 +187,15 @@ impl Count<'_> {
 
     fn print(mut self) -> anyhow::Result<Status> {
         let totals = &mut self.totals;
-        if self.mode == StatsMode::RawData && totals.total_size > 0 {
+        if self.mode == StatsMode::RawData && self.compressed.1 > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
-            let ratio = totals.total_uncompressed_size as f64 / totals.total_size as f64;
-            totals.compression_ratio = Some(ratio);
+            let ratio = |part: u64, of: u64| part as f64 / of as f64;
+            let plain = totals.total_uncompressed_size;
+            totals.compression = Some(Compression {
+                compression_ratio: ratio(self.compressed.0, self.compressed.1),
+                compression_progress: ratio(self.compressed.0, plain) * 100.0,
+                compression_space_saving: (1.0 - ratio(totals.total_size, plain)) * 100.0,
+            });
         }
         let output = &self.app.output;
         if output.is_json() {
@@ -196,9 +210,9 @@ impl Count<'_> {
             output.line(text::count(totals.total_blob_count, "blob"))?;
         }
         output.line(text::bytes(totals.total_size))?;
-        if let Some(ratio) = totals.compression_ratio {
+        if let Some(Compression { compression_space_saving: saving, .. }) = totals.compression {
             let plain = text::bytes(totals.total_uncompressed_size);
-            output.line(format_args!("{plain} before compression ({ratio:.2} times as much)"))?;
+            output.line(format_args!("{plain} before compression, which saves {saving:.1}%"))?;
         }
         Ok(self.status)
     }

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::sandbox::{Ran, Sandbox};
+use crate::shared_vault::SharedVault;
 
 /// Two snapshots of one folder with something of every kind.
 fn with_two_snapshots() -> Sandbox {
@@ -237,4 +238,22 @@ fn check_finds_a_sound_vault_sound_and_names_damage() {
     let ran = sandbox.run(&["check", "--json"]).expect_code(1);
     assert!(ran.stderr.contains(victim.file_name().to_str().unwrap()), "{}", ran.stderr);
     assert!(ran.json()["num_errors"].as_u64() > Some(0));
+}
+
+/// What was found is one array of JSON, whatever cannot be read before it.
+#[test]
+fn find_names_what_it_cannot_look_into_and_finds_the_rest() {
+    let vault = SharedVault::new();
+    vault.sandbox.write("source/lost/wanted", "1");
+    vault.back_up(&[]);
+    let packs = vault.packs();
+    vault.sandbox.write("source/sound/wanted", "2");
+    vault.back_up(&[]);
+    packs.iter().for_each(|pack| std::fs::remove_file(pack).unwrap());
+    let ran = vault.lifeboat(&["find", "--json", "--snapshot", "latest", "wanted"]).expect_code(1);
+    let found = ran.json();
+    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+    assert_eq!((&found[0]["hits"], found[0]["matches"].as_array().unwrap().len()), (&1.into(), 1), "{found}");
+    assert_eq!(found[0]["matches"][0]["path"], vault.sandbox.arg("source/sound/wanted"));
+    assert!(ran.stderr.contains("\"warning\""), "{}", ran.stderr);
 }

@@ -109,6 +109,12 @@ impl SharedVault {
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| !name.contains("-tmp-")).collect()
     }
+
+    /// The pack files of the vault.
+    pub(crate) fn packs(&self) -> Vec<PathBuf> {
+        let entries = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries(&self.place.join("data")).flat_map(|folder| entries(&folder).collect::<Vec<_>>()).collect()
+    }
 }
 
 /// Gives a file or a folder, with all below it, to the user who owns nothing else.
