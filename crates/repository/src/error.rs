@@ -78,10 +78,6 @@ impl From<crate::storage::StorageError> for Error {
             StorageErrorKind::Cancelled => ErrorKind::Cancelled,
             _ => ErrorKind::Storage,
         };
-        let what = match error.file {
-            Some(file) => format!("storage: {} {file}", error.op),
-            None => format!("storage: {}", error.op),
-        };
-        Self { kind, what, cause: Some(error.into()) }
+        Self { kind, what: error.to_string(), cause: Some(error.into()) }
     }
 }

@@ -101,7 +101,7 @@ impl Call {
 
 impl Storage for Interruptible {
     fn create(&self) -> Result<(), StorageError> {
-        self.call(Call { op: "create the folders of", file: None }, |inner| inner.create())
+        self.call(Call { op: "make its folders", file: None }, |inner| inner.create())
     }
 
     fn put(&self, file: FileId, body: &Body) -> Result<(), StorageError> {

@@ -159,7 +159,7 @@ impl LocalStorage {
 
 impl Storage for LocalStorage {
     fn create(&self) -> Result<(), StorageError> {
-        self.make_folders().map_err(|cause| error("create the folders of", None, cause))
+        self.make_folders().map_err(|cause| error("make its folders", None, cause))
     }
 
     fn put(&self, file: FileId, body: &Body) -> Result<(), StorageError> {
