@@ -13,6 +13,11 @@ use crate::ctx::Cancel;
 /// Tells the time of day.
 pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
+
+    /// The time since a moment; none when the clock was set back meanwhile.
+    fn since(&self, moment: Timestamp) -> Duration {
+        self.now().duration_since(moment).try_into().unwrap_or_default()
+    }
 }
 
 /// The clock and time zone that timestamps in the repository are written with.

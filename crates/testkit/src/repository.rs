@@ -95,6 +95,7 @@ pub fn options(paths: &[PathBuf], parent: Option<SnapshotId>) -> BackupOptions {
         dry_run: false,
         skip_if_unchanged: false,
         workers: 2,
+        items: None,
     }
 }
 

@@ -2,17 +2,23 @@
 //!
 //! Of a folder that is entered and not left yet, its node is held; the trees begun share one encoder and one stack.
 
-use crossbeam_channel::{Receiver, Sender};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
-use super::report::BackupReport;
+use crossbeam_channel::{Receiver, Sender};
+use jiff::Timestamp;
+
+use super::report::{BackupReport, Change, SavedItem};
 use super::walk::{Batch, Step};
 use super::work::{ChunkJob, FileOutcome, stopped};
 use crate::blob::{BlobKind, BlobRef};
+use crate::clock::Clock;
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::id::BlobId;
-use crate::repository::Repository;
 use crate::save::{FinishedTree, Saver, TreeContent, TreeStack};
-use crate::tree::{Node, Paused, TreeEncoder, ZoneOffsets};
+use crate::tree::{Node, NodeKind, Paused, TreeEncoder, ZoneOffsets};
 
 pub(super) struct Assembler<'a> {
     saver: &'a Saver<'a>,
@@ -20,6 +26,7 @@ pub(super) struct Assembler<'a> {
     folders: Vec<Folder>,
     trees: TreeEncoder<'a, TreeStack<'a>>,
     report: BackupReport,
+    items: Option<SyncSender<SavedItem>>,
 }
 
 struct Folder {
@@ -29,17 +36,18 @@ struct Folder {
     start: u64,
     /// The tree of the folder above.
     outer: Paused,
+    began: Timestamp,
 }
 
 impl<'a> Assembler<'a> {
     pub(super) fn new(
-        repository: &'a Repository,
         saver: &'a Saver<'a>,
         zone: &'a ZoneOffsets,
         chunks: Sender<ChunkJob>,
+        items: Option<SyncSender<SavedItem>>,
     ) -> Self {
-        let trees = TreeEncoder::new(TreeStack::new(repository), zone);
-        Self { saver, chunks, folders: Vec::new(), trees, report: BackupReport::default() }
+        let trees = TreeEncoder::new(TreeStack::new(saver.repository()), zone);
+        Self { saver, chunks, folders: Vec::new(), trees, report: BackupReport::default(), items }
     }
 
     /// Assembles to the end; gives the root tree and what it counted.
@@ -60,7 +68,7 @@ impl<'a> Assembler<'a> {
             return Err(Error::new(ErrorKind::InvalidInput, "the source ended inside a folder"));
         }
         let stack = self.trees.finish().map_err(cannot_write)?;
-        let root = save(self.saver, &self.chunks, stack.finish()?)?;
+        let (root, _) = save(self.saver, &self.chunks, stack.finish()?)?;
         Ok((root, self.report))
     }
 
@@ -69,10 +77,16 @@ impl<'a> Assembler<'a> {
             Step::Enter { node, old_subtree } => {
                 let outer = self.trees.begin_inner().map_err(cannot_write)?;
                 let start = self.trees.writer_mut().len();
-                self.folders.push(Folder { node, old_subtree, start, outer });
+                let began = self.clock().now();
+                self.folders.push(Folder { node, old_subtree, start, outer, began });
                 Ok(())
             }
-            Step::Node(node) => self.push(&node),
+            Step::Node(node) => {
+                if node.kind == NodeKind::File {
+                    self.tell(&node, Change::Unmodified, 0, Duration::ZERO);
+                }
+                self.push(&node)
+            }
             Step::File => {
                 let outcome = outcomes.next().ok_or_else(stopped)?;
                 self.file(outcome)
@@ -86,28 +100,43 @@ impl<'a> Assembler<'a> {
             self.report.lose(error);
         }
         let Some(node) = outcome.node else { return Ok(()) };
-        match outcome.is_changed {
-            true => self.report.files.changed += 1,
-            false => self.report.files.new += 1,
-        }
+        let change = if outcome.is_changed { Change::Changed } else { Change::New };
+        self.report.files.add(change);
+        self.tell(&node, change, outcome.bytes_added, outcome.took);
         self.report.bytes_processed += node.size;
         self.report.bytes_read += node.size;
         self.push(&node)
     }
 
     fn leave(&mut self) -> Result<()> {
-        let Some(Folder { mut node, old_subtree, start, outer }) = self.folders.pop() else {
+        let Some(Folder { mut node, old_subtree, start, outer, began }) = self.folders.pop() else {
             return Err(Error::new(ErrorKind::InvalidInput, "the source left a folder it had not entered"));
         };
         self.trees.end_inner(outer).map_err(cannot_write)?;
-        let id = save(self.saver, &self.chunks, self.trees.writer_mut().take_off(start)?)?;
-        match old_subtree {
-            None => self.report.dirs.new += 1,
-            Some(old) if old == id => self.report.dirs.unmodified += 1,
-            Some(_) => self.report.dirs.changed += 1,
-        }
+        let (id, bytes_added) = save(self.saver, &self.chunks, self.trees.writer_mut().take_off(start)?)?;
+        let change = match old_subtree {
+            None => Change::New,
+            Some(old) if old == id => Change::Unmodified,
+            Some(_) => Change::Changed,
+        };
+        self.report.dirs.add(change);
+        self.tell(&node, change, bytes_added, self.clock().since(began));
         node.subtree = Some(id);
         self.push(&node)
+    }
+
+    /// Tells whoever listens of an entry of the current folder.
+    fn tell(&self, node: &Node, change: Change, bytes_added: u64, took: Duration) {
+        let Some(items) = &self.items else { return };
+        let names = self.folders.iter().map(|folder| &folder.node.name).chain([&node.name]);
+        let path = names.flat_map(|name| [b"/", name.as_slice()].concat()).collect();
+        let (is_dir, path) = (node.kind == NodeKind::Dir, OsString::from_vec(path).into());
+        // Who has stopped listening misses it.
+        items.send(SavedItem { change, is_dir, path, bytes_added, took }).unwrap_or_default();
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.saver.repository().settings().time.clock
     }
 
     fn push(&mut self, node: &Node) -> Result<()> {
@@ -119,18 +148,19 @@ fn cannot_write(cause: impl Into<Cause>) -> Error {
     Error::new(ErrorKind::Io, "cannot add an entry to its tree").because(cause)
 }
 
-/// Gets a tree saved: by a worker when it is in memory, right here when it is giant.
-fn save(saver: &Saver<'_>, chunks: &Sender<ChunkJob>, tree: FinishedTree) -> Result<BlobId> {
+/// Gets a tree saved: by a worker when it is in memory, right here when it is giant. Tells how much of it was new.
+fn save(saver: &Saver<'_>, chunks: &Sender<ChunkJob>, tree: FinishedTree) -> Result<(BlobId, u64)> {
     let id = tree.id;
-    match tree.content {
+    let bytes_added = match tree.content {
+        TreeContent::Memory(_) if saver.is_known(BlobRef { kind: BlobKind::Tree, id }) => 0,
         TreeContent::Memory(plaintext) => {
-            if !saver.is_known(BlobRef { kind: BlobKind::Tree, id }) {
-                chunks.send(ChunkJob::Tree { id, plaintext }).map_err(|_| stopped())?;
-            }
+            let length = plaintext.len() as u64;
+            chunks.send(ChunkJob::Tree { id, plaintext }).map_err(|_| stopped())?;
+            length
         }
         TreeContent::Spool { sealed, uncompressed_length } => {
-            saver.save_spooled(id, sealed, uncompressed_length)?;
+            saver.save_spooled(id, sealed, uncompressed_length)?.plain_bytes()
         }
-    }
-    Ok(id)
+    };
+    Ok((id, bytes_added))
 }

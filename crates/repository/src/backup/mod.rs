@@ -11,13 +11,15 @@ mod report;
 mod walk;
 mod work;
 
+use std::sync::mpsc::SyncSender;
+
 use crossbeam_channel::bounded;
 use jiff::Timestamp;
 
 use self::assemble::Assembler;
 pub use self::parent::ChangeDetection;
 use self::parent::Parent;
-pub use self::report::{BackupReport, ItemCounts};
+pub use self::report::{BackupReport, Change, ItemCounts, SavedItem};
 use self::walk::{Outlets, Walker};
 use self::work::{Worker, drain};
 use crate::chunker::Chunker;
@@ -47,6 +49,8 @@ pub struct BackupOptions {
     pub skip_if_unchanged: bool,
     /// How many threads read and compress.
     pub workers: usize,
+    /// Is told of every file and folder, in the order of the walk; whoever listens must keep up.
+    pub items: Option<SyncSender<SavedItem>>,
 }
 
 /// How many batches may be under way; bounds memory and how far a slow file lets others get ahead.
@@ -135,7 +139,7 @@ fn run_pipeline(
     let (batches_in, batches) = bounded(BATCHES_AHEAD);
     let (work_in, work) = bounded(workers);
     let (chunks_in, chunks) = bounded(workers);
-    let assembler = Assembler::new(repository, saver, &zone, chunks_in.clone());
+    let assembler = Assembler::new(saver, &zone, chunks_in.clone(), options.items.clone());
     let outlets = Outlets { batches: batches_in, work: work_in, chunks: chunks_in };
     let walker = Walker::new(Parent::new(saver, parent_tree), options.detection, outlets, ctx);
     std::thread::scope(|scope| {

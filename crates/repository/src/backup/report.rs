@@ -1,5 +1,8 @@
 //! What a backup did, for people and for the summary in the snapshot.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use crate::error::Error;
 use crate::id::{BlobId, SnapshotId};
 use crate::save::SaveCounts;
@@ -20,6 +23,37 @@ impl ItemCounts {
     pub fn total(&self) -> u64 {
         self.new + self.changed + self.unmodified
     }
+}
+
+/// How a file or a folder compares with the parent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    New,
+    Changed,
+    Unmodified,
+}
+
+impl ItemCounts {
+    pub(super) fn add(&mut self, change: Change) {
+        match change {
+            Change::New => self.new += 1,
+            Change::Changed => self.changed += 1,
+            Change::Unmodified => self.unmodified += 1,
+        }
+    }
+}
+
+/// A file or a folder that is saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedItem {
+    pub change: Change,
+    pub is_dir: bool,
+    /// As in the snapshot.
+    pub path: PathBuf,
+    /// Plaintext bytes that were new to the repository: of the content of a file, of the tree of a folder.
+    pub bytes_added: u64,
+    /// How long saving it took; a folder with all that is in it.
+    pub took: Duration,
 }
 
 /// The outcome of a backup.

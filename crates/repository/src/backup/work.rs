@@ -4,10 +4,13 @@
 //! workers; who finds the offer full, or waits for chunks given away, works on chunks himself. So nobody
 //! waits for work that nobody does.
 
+use std::time::Duration;
+
 use crossbeam_channel::{Receiver, Sender, TrySendError, select, unbounded};
 
 use crate::blob::{BlobKind, BlobRef};
 use crate::chunker::{ChunkStream, Chunker};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::id::BlobId;
 use crate::pack::BlobCodec;
@@ -40,12 +43,21 @@ pub(super) struct FileOutcome {
     pub(super) node: Option<Node>,
     pub(super) is_changed: bool,
     pub(super) lost: Vec<EntryError>,
+    /// Plaintext bytes that were new to the repository.
+    pub(super) bytes_added: u64,
+    pub(super) took: Duration,
 }
 
 /// A blob that any worker may save.
 pub(super) enum ChunkJob {
-    Data { plaintext: Vec<u8>, position: usize, saved: Sender<(usize, Option<BlobId>)> },
+    Data { plaintext: Vec<u8>, position: usize, saved: Sender<(usize, Option<SavedChunk>)> },
     Tree { id: BlobId, plaintext: Vec<u8> },
+}
+
+pub(super) struct SavedChunk {
+    id: BlobId,
+    /// None of them when the repository had it already.
+    bytes_added: u64,
 }
 
 pub(super) struct Worker<'a> {
@@ -55,6 +67,7 @@ pub(super) struct Worker<'a> {
     codec: BlobCodec<'a>,
     sealed: Vec<u8>,
     spare: Vec<Vec<u8>>,
+    clock: &'a dyn Clock,
     ctx: &'a Ctx,
 }
 
@@ -74,7 +87,8 @@ impl<'a> Worker<'a> {
         ctx: &'a Ctx,
     ) -> Self {
         let codec = saver.codec();
-        Self { saver, chunker, chunks, codec, sealed: Vec::new(), spare: Vec::new(), ctx }
+        let clock = &*saver.repository().settings().time.clock;
+        Self { saver, chunker, chunks, codec, sealed: Vec::new(), spare: Vec::new(), clock, ctx }
     }
 
     /// Works until there are no more files and nobody is left who could offer chunks.
@@ -107,18 +121,20 @@ impl<'a> Worker<'a> {
                 return;
             }
             let FileJob { entry, is_changed } = job;
+            let began = self.clock.now();
             let mut lost = Vec::new();
-            let node = match self.save_file(&entry, &work.chunks, &mut lost) {
-                Ok(node) => Some(node),
+            let (node, bytes_added) = match self.save_file(&entry, &work.chunks, &mut lost) {
+                Ok((node, bytes_added)) => (Some(node), bytes_added),
                 Err(SaveError::Entry(error)) => {
                     lost.push(error);
-                    None
+                    (None, 0)
                 }
                 Err(SaveError::Repository) => return,
             };
             Counters::add(&self.ctx.counters.items_done, 1);
             Counters::add(&self.ctx.counters.errors, lost.len() as u64);
-            outcomes.push(FileOutcome { node, is_changed, lost });
+            let took = self.clock.since(began);
+            outcomes.push(FileOutcome { node, is_changed, lost, bytes_added, took });
         }
         // Nobody waits for the outcomes only when the assembler has failed, and it says so itself.
         work.reply.send(outcomes).unwrap_or_default();
@@ -129,7 +145,7 @@ impl<'a> Worker<'a> {
         entry: &Entry,
         offers: &Sender<ChunkJob>,
         lost: &mut Vec<EntryError>,
-    ) -> Result<Node, SaveError> {
+    ) -> Result<(Node, u64), SaveError> {
         self.ctx.counters.set_item(&entry.path);
         let mut content = entry.access.open().map_err(SaveError::Entry)?;
         let mut node = content.node().map_err(SaveError::Entry)?;
@@ -153,7 +169,7 @@ impl<'a> Worker<'a> {
             }
             Err(error) => lost.push(error),
         }
-        Ok(node)
+        Ok((node, blobs.bytes_added))
     }
 
     fn save_content(
@@ -215,8 +231,8 @@ impl<'a> Worker<'a> {
             ChunkJob::Tree { id, .. } => *id,
         };
         let result = self.saver.save(BlobRef { kind, id }, plaintext, &mut self.codec, &mut self.sealed);
-        let id = match result {
-            Ok(_) => Some(id),
+        let result = match result {
+            Ok(saved) => Some(SavedChunk { id, bytes_added: saved.plain_bytes() }),
             Err(error) => {
                 self.saver.fail(error);
                 None
@@ -224,7 +240,7 @@ impl<'a> Worker<'a> {
         };
         if let ChunkJob::Data { plaintext, position, saved } = chunk {
             // Whoever does not wait for the result any more has failed at something else.
-            saved.send((position, id)).unwrap_or_default();
+            saved.send((position, result)).unwrap_or_default();
             if self.spare.len() < MOST_SPARE && plaintext.capacity() <= LARGEST_SPARE_BYTES {
                 self.spare.push(plaintext);
             }
@@ -237,12 +253,15 @@ impl<'a> Worker<'a> {
 struct Blobs {
     ids: Vec<BlobId>,
     bytes: u64,
+    bytes_added: u64,
 }
 
 impl Blobs {
-    fn place(&mut self, result: Option<(usize, Option<BlobId>)>) -> Option<()> {
-        let (position, id) = result?;
-        *self.ids.get_mut(position)? = id?;
+    fn place(&mut self, result: Option<(usize, Option<SavedChunk>)>) -> Option<()> {
+        let (position, saved) = result?;
+        let SavedChunk { id, bytes_added } = saved?;
+        *self.ids.get_mut(position)? = id;
+        self.bytes_added += bytes_added;
         Some(())
     }
 }

@@ -148,6 +148,9 @@ impl Output {
                 if let Err(flaw) = finished {
                     shared.tally.lose(&folder.path_of(&self.node.name), "restore all of", flaw);
                 }
+                if shared.tally.is_heard() {
+                    shared.tally.act(self.place.into(), &folder.path_of(&self.node.name), self.size);
+                }
                 let mut report = shared.tally.report();
                 report.files += 1;
                 report.bytes += self.size;

@@ -166,7 +166,10 @@ fn make(first: &Arc<Folder>, first_name: &[u8], new: Name, shared: &Shared<'_>) 
     if let (Some(target), Some(first)) = (folder.target(), first.target()) {
         shared.ctx.counters.set_item(Path::new(&super::report::shown(&path)));
         match target.link(&name, place, first, first_name) {
-            Ok(()) => shared.tally.report().others += 1,
+            Ok(()) => {
+                shared.tally.act(place.into(), &path, 0);
+                shared.tally.report().others += 1;
+            }
             Err(error) => {
                 shared.tally.pass_over(&path);
                 shared.tally.lose(&path, "link", error);

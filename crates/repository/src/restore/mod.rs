@@ -20,6 +20,7 @@ mod window;
 mod work;
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use crossbeam_channel::bounded;
 
@@ -84,7 +85,7 @@ pub struct RestoreOptions {
     pub overwrite: Overwrite,
     /// Remove what is in restored folders but not in the snapshot, as far as it is selected.
     pub delete: bool,
-    /// Change nothing; the report says what would be done.
+    /// Change nothing; the report and the actions say what would be done.
     pub dry_run: bool,
     /// Make all durable, then read every restored file again and compare.
     pub verify: bool,
@@ -94,6 +95,8 @@ pub struct RestoreOptions {
     pub workers: usize,
     /// Files and bytes to expect, where the snapshot says so.
     pub expected: Option<(u64, u64)>,
+    /// Is told of everything that is done; whoever listens must keep up.
+    pub actions: Option<SyncSender<Action>>,
 }
 
 impl Default for RestoreOptions {
@@ -107,6 +110,7 @@ impl Default for RestoreOptions {
             sparse: true,
             workers: 4,
             expected: None,
+            actions: None,
         }
     }
 }

@@ -66,9 +66,13 @@ impl<'a> Planner<'a> {
 
     /// The folder of the target at `place`; `None` when it is not there and may not be made.
     fn folder(&self, parent: &Folder, place: &Entered<'_>) -> Result<Option<Arc<dyn TargetFolder>>, Cause> {
-        let Some(target) = parent.target() else { return Ok(None) };
         let name = &place.node.name;
         let options = self.shared.options;
+        let Some(target) = parent.target() else {
+            // A dry run, in which the folder above would be made, too.
+            self.shared.tally.act(ActionKind::Create, place.path, 0);
+            return Ok(None);
+        };
         let existing = target.look(name)?;
         if existing.is_some_and(|existing| existing.kind == ExistingKind::Folder) {
             let access = if options.dry_run { Access::Look } else { Access::Fill };
@@ -82,9 +86,10 @@ impl<'a> Planner<'a> {
                 target.remove(name, false, &self.shared.ctx.cancel)?;
             }
         }
+        let made = if options.dry_run { None } else { Some(target.make_folder(name)?) };
         let kind = if existing.is_some() { ActionKind::Replace } else { ActionKind::Create };
         self.shared.tally.act(kind, place.path, 0);
-        if options.dry_run { Ok(None) } else { Ok(Some(target.make_folder(name)?)) }
+        Ok(made)
     }
 
     fn decide(&self, folder: &Folder, node: &Node) -> Result<Decision, Cause> {
@@ -116,16 +121,15 @@ impl<'a> Planner<'a> {
         let (kind, place) = match decision {
             Decision::Skip => (ActionKind::Skip, Place::Over),
             Decision::Update => (ActionKind::Update, Place::Over),
-            Decision::Make(Place::Over) => (ActionKind::Replace, Place::Over),
-            Decision::Make(Place::New) => (ActionKind::Create, Place::New),
+            Decision::Make(place) => (place.into(), place),
         };
-        self.shared.tally.act(kind, path, node.size);
         if matches!(kind, ActionKind::Skip | ActionKind::Update) {
             self.skip(path, node.size);
         } else if self.shared.options.dry_run {
             self.count_dry(node);
         }
         if kind == ActionKind::Skip || self.shared.options.dry_run {
+            self.shared.tally.act(kind, path, node.size);
             return Ok(());
         }
         let link = LinkKey::of(node);
@@ -136,10 +140,12 @@ impl<'a> Planner<'a> {
             }
         }
         match node.kind {
-            NodeKind::File if kind == ActionKind::Update => self.update(folder, node, link),
-            NodeKind::File => self.restore(folder, node, path, (place, link)),
-            _ => self.special(folder, node, (place, link)),
+            NodeKind::File if kind == ActionKind::Update => self.update(folder, node, link)?,
+            NodeKind::File => return self.restore(folder, node, path, (place, link)),
+            _ => self.special(folder, node, (place, link))?,
         }
+        self.shared.tally.act(kind, path, node.size);
+        Ok(())
     }
 
     fn skip(&self, path: &[u8], size: u64) {

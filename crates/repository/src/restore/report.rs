@@ -4,14 +4,16 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::path::PathBuf;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::RestoreOptions;
 use crate::error::Cause;
 use crate::source::EntryError;
+use crate::target::Place;
 use crate::{Counters, Ctx};
 
-/// More lost entries, or actions of a dry run, are counted, not named: a list must not outgrow memory.
+/// More lost entries are counted, not named: a list must not outgrow memory.
 const MOST_NAMED: usize = 50_000;
 
 /// The outcome of a restore.
@@ -31,8 +33,6 @@ pub struct RestoreReport {
     pub deleted: u64,
     /// Files read again under each of their names, and found right.
     pub verified: u64,
-    /// What a dry run would have done, as far as it is named.
-    pub actions: Vec<Action>,
     /// Entries that could not be restored, or not exactly; paths as in the snapshot.
     pub lost: Vec<EntryError>,
     /// All of them, also those beyond what `lost` holds.
@@ -51,7 +51,16 @@ pub enum ActionKind {
     Delete,
 }
 
-/// One thing that a dry run would do. Paths as in the snapshot.
+impl From<Place> for ActionKind {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::New => Self::Create,
+            Place::Over => Self::Replace,
+        }
+    }
+}
+
+/// One thing that was done, or that a dry run would do. Paths as in the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
     pub kind: ActionKind,
@@ -71,7 +80,7 @@ pub struct KeptPart {
 /// A report while it grows, from many threads.
 pub(super) struct Tally<'a> {
     report: Mutex<RestoreReport>,
-    is_dry: bool,
+    actions: Option<SyncSender<Action>>,
     /// For `verify`: hashes of the paths of files that were not restored.
     passed_over: Option<Mutex<HashSet<u64>>>,
     hasher: RandomState,
@@ -81,8 +90,8 @@ pub(super) struct Tally<'a> {
 impl<'a> Tally<'a> {
     pub(super) fn new(options: &RestoreOptions, ctx: &'a Ctx) -> Self {
         let passed_over = options.verify.then(Mutex::default);
-        let is_dry = options.dry_run;
-        Self { report: Mutex::default(), is_dry, passed_over, hasher: RandomState::new(), ctx }
+        let actions = options.actions.clone();
+        Self { report: Mutex::default(), actions, passed_over, hasher: RandomState::new(), ctx }
     }
 
     pub(super) fn finish(self) -> RestoreReport {
@@ -103,13 +112,16 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// Whether somebody listens.
+    pub(super) fn is_heard(&self) -> bool {
+        self.actions.is_some()
+    }
+
+    /// Tells whoever listens what was done, or would be. Must not be called while the report is held.
     pub(super) fn act(&self, kind: ActionKind, path: &[u8], size: u64) {
-        if !self.is_dry {
-            return;
-        }
-        let mut report = self.report();
-        if report.actions.len() < MOST_NAMED {
-            report.actions.push(Action { kind, path: shown(path), size });
+        if let Some(actions) = &self.actions {
+            // Who has stopped listening misses it.
+            actions.send(Action { kind, path: shown(path), size }).unwrap_or_default();
         }
     }
 

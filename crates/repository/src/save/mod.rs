@@ -36,6 +36,16 @@ pub(crate) enum Saved {
     },
 }
 
+impl Saved {
+    /// How much plaintext was new.
+    pub(crate) fn plain_bytes(self) -> u64 {
+        match self {
+            Self::Known => 0,
+            Self::New { plain_bytes, .. } => plain_bytes,
+        }
+    }
+}
+
 /// What was new among the blobs handed in.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SaveCounts {

@@ -4,12 +4,15 @@ use std::fs::{self, FileTimes};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, SystemTime};
 
 use lifeboat_repository::id::BlobId;
 use lifeboat_repository::pattern::{Case, PatternList};
 use lifeboat_repository::repository::Repository;
-use lifeboat_repository::restore::{ActionKind, Overwrite, RestoreOptions, Selected, Selection};
+use lifeboat_repository::restore::{
+    ActionKind, Overwrite, RestoreOptions, RestoreReport, Selected, Selection,
+};
 use tempfile::TempDir;
 
 use super::handmade::{HandMade, dir, file};
@@ -67,6 +70,22 @@ fn only_what_is_selected_is_made_and_the_folders_on_the_way() {
     assert_eq!(fs::metadata(target.path().join("a")).unwrap().mode() & 0o7777, 0o755);
 }
 
+/// Restores and gives the report with what it said of single entries, in the order of their paths.
+fn acted(
+    repository: &Repository,
+    tree: BlobId,
+    target: &Path,
+    options: &RestoreOptions,
+) -> (RestoreReport, Vec<(ActionKind, String)>) {
+    let (actions, acted) = sync_channel(100);
+    let report =
+        restore(repository, tree, target, &RestoreOptions { actions: Some(actions), ..options.clone() });
+    let mut acted: Vec<_> =
+        acted.into_iter().map(|action| (action.kind, action.path.to_str().unwrap().to_owned())).collect();
+    acted.sort_by(|one, other| one.1.cmp(&other.1));
+    (report, acted)
+}
+
 #[test]
 fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let (repository, tree) = sample();
@@ -76,25 +95,54 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     fs::write(target.path().join("a/extra"), "extra").unwrap();
     let before = digest(target.path());
     let options = RestoreOptions { dry_run: true, delete: true, ..RestoreOptions::default() };
-    let report = restore(&repository, tree, target.path(), &options);
+    let (report, would) = acted(&repository, tree, target.path(), &options);
     before.assert_same(&digest(target.path()), "after a dry run");
     assert_eq!((report.files, report.bytes, report.deleted), (4, 10, 1));
-    let actions: Vec<_> =
-        report.actions.iter().map(|action| (action.kind, action.path.to_str().unwrap())).collect();
     let expected = [
+        (ActionKind::Delete, "/a/extra"),
         (ActionKind::Replace, "/a/one"),
         (ActionKind::Create, "/a/two"),
-        (ActionKind::Delete, "/a/extra"),
         (ActionKind::Create, "/b"),
         (ActionKind::Create, "/b/three"),
         (ActionKind::Create, "/top"),
     ];
-    assert_eq!(actions, expected);
+    assert_eq!(would, expected.map(|(kind, path)| (kind, path.to_owned())));
     // Nor is the target itself made.
     let nowhere = target.path().join("not/there");
     let report = restore(&repository, tree, &nowhere, &options);
     assert_eq!((report.files, report.lost_count), (4, 0));
     assert!(!target.path().join("not").exists());
+    let (_, did) = acted(&repository, tree, target.path(), &RestoreOptions { dry_run: false, ..options });
+    assert_eq!(did, would);
+}
+
+#[test]
+fn what_is_there_already_is_told_as_such() {
+    let (repository, tree) = sample();
+    let target = TempDir::new().unwrap();
+    restore(&repository, tree, target.path(), &RestoreOptions::default());
+    fs::remove_file(target.path().join("top")).unwrap();
+    for (overwrite, told) in
+        [(Overwrite::IfChanged, ActionKind::Update), (Overwrite::Never, ActionKind::Skip)]
+    {
+        let options = RestoreOptions { overwrite, ..RestoreOptions::default() };
+        let (report, did) = acted(&repository, tree, target.path(), &options);
+        let told = ["/a/one", "/a/two", "/b/three"].map(|path| (told, path.to_owned()));
+        let (last, first) = did.split_last().unwrap();
+        assert_eq!((first, report.skipped), (&told[..], 3));
+        assert_eq!(last, &(ActionKind::Create, "/top".to_owned()));
+        fs::remove_file(target.path().join("top")).unwrap();
+    }
+}
+
+#[test]
+fn who_stops_listening_does_not_stop_a_restore() {
+    let (repository, tree) = sample();
+    let target = TempDir::new().unwrap();
+    let (actions, deaf) = sync_channel(0);
+    drop(deaf);
+    let options = RestoreOptions { actions: Some(actions), ..RestoreOptions::default() };
+    assert_eq!(restore(&repository, tree, target.path(), &options).files, 4);
 }
 
 #[test]
