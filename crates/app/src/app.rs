@@ -1,6 +1,7 @@
 //! What every command is given: the options, where to print, the surroundings, the way to be cancelled.
 
 use std::num::NonZero;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use anyhow::Context;
 use lifeboat_repository::clock::{RealPace, Time};
@@ -16,6 +17,8 @@ use crate::output::{Output, text};
 use crate::vault;
 
 const MOST_WORKERS: usize = 8;
+/// How many items may wait to be shown.
+const ITEMS_AHEAD: usize = 256;
 
 pub(crate) struct App {
     pub(crate) args: GlobalArgs,
@@ -100,6 +103,20 @@ impl App {
         } else {
             self.locked(repository, mode, work)
         }
+    }
+
+    /// Runs `work`, handing it a way to tell of single items; each is shown as it comes. Whatever `work` does, it must
+    /// let go of that way.
+    pub(crate) fn hear<I: Send, T>(
+        &self,
+        show: impl Fn(I) + Send,
+        work: impl FnOnce(SyncSender<I>) -> T,
+    ) -> T {
+        let (tell, told) = sync_channel(ITEMS_AHEAD);
+        std::thread::scope(|scope| {
+            scope.spawn(move || told.into_iter().for_each(show));
+            work(tell)
+        })
     }
 
     /// Runs `work` while showing how far it is.

@@ -11,6 +11,7 @@ use lifeboat_repository::key::Password;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use crate::env::Env;
+use crate::output::text;
 use crate::signals;
 
 /// The names of the variables that give the password of a vault.
@@ -115,7 +116,7 @@ pub(crate) fn ask(place: &str) -> anyhow::Result<Password> {
         io::stdin().is_terminal(),
         "no password is given for {place}: use --password-file, LIFEBOAT_PASSWORD_FILE or LIFEBOAT_PASSWORD"
     );
-    read_hidden(&format!("password for {place}: "))
+    read_hidden(&format!("password for {}: ", text::printable(place)))
 }
 
 /// Asks for a new password, twice.
@@ -134,14 +135,15 @@ fn read_hidden(prompt: &str) -> anyhow::Result<Password> {
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO);
     signals::remember_terminal(before);
-    write!(io::stderr(), "{prompt}")?;
+    // What was typed until now is dropped: only after the prompt is anything a password.
     tcsetattr(&stdin, OptionalActions::Flush, &silent).context("cannot ask for a password")?;
-    let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line);
+    write!(io::stderr(), "{prompt}")?;
+    let mut line = Vec::new();
+    let read = stdin.lock().read_until(b'\n', &mut line);
     signals::restore_terminal();
     writeln!(io::stderr())?;
     read.context("cannot read the password")?;
-    let line = line.strip_suffix('\n').unwrap_or(&line);
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
     ensure!(!line.is_empty(), "an empty password is no password");
     Ok(Password::new(line))
 }

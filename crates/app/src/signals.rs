@@ -1,7 +1,7 @@
 //! Ctrl-C and its kin: the first cancels the running command, which then tidies up and says what was saved.
 //!
-//! A second one, or a second without an end, exits at once with 130. The vault is safe to leave at any moment;
-//! a lock that stays behind is removed by the next command that finds its process dead.
+//! A second one, one while a password is asked for, or a second without an end, exits at once with 130. The vault is
+//! safe to leave at any moment; a lock that stays behind is removed by the next command that finds its process dead.
 //!
 //! A hangup changes nothing: by sending one, restic asks whether the process that holds a lock is alive.
 
@@ -31,7 +31,7 @@ pub(crate) fn cancel_on_signal(cancel: Cancel) -> anyhow::Result<()> {
     std::thread::spawn(move || {
         // restic asks a lock's process whether it lives by sending it SIGHUP: the answer is to go on living.
         for (number, _signal) in signals.forever().filter(|signal| *signal != SIGHUP).enumerate() {
-            if number > 0 {
+            if number > 0 || is_asking() {
                 leave();
             }
             cancel.cancel();
@@ -45,13 +45,21 @@ pub(crate) fn cancel_on_signal(cancel: Cancel) -> anyhow::Result<()> {
 }
 
 fn leave() -> ! {
-    restore_terminal();
+    if is_asking() {
+        restore_terminal();
+        eprintln!(); // the prompt's line ends here
+    }
     std::process::exit(i32::from(Status::Interrupted.code()))
 }
 
 /// Remembers how the terminal is now, before it is changed.
 pub(crate) fn remember_terminal(now: Termios) {
     *TERMINAL.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+}
+
+/// Whether the terminal is changed, as it is while a password is asked for.
+fn is_asking() -> bool {
+    TERMINAL.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
 /// Puts the terminal back as it was remembered.

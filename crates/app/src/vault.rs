@@ -50,13 +50,7 @@ impl Vault {
 
     /// Opens the vault; one that does not exist is [`ErrorKind::NoRepository`], whatever the password.
     pub(crate) fn open(&self, app: &App) -> anyhow::Result<Repository> {
-        let storage = storage(app, &self.place);
-        if !exists(&*storage)? {
-            let what = format!("there is no vault at {}", self.place.display());
-            return Err(Error::new(ErrorKind::NoRepository, what).into());
-        }
-        let password = self.password(app)?;
-        Ok(Repository::open(storage, &password, app.settings())?)
+        open_at(app, &self.place, || self.password(app))
     }
 
     /// The key file, when it holds the password that `repository` was opened with.
@@ -109,26 +103,26 @@ impl Vault {
         let (password, key_file) = self.new_password(app)?;
         let origin = app.key_origin();
         let new = NewRepository { version, polynomial, password, cost: KdfCost::default(), origin };
-        let repository = Repository::init(storage, new, app.settings())?;
+        let repository = Repository::init(storage, new, app.settings())
+            .with_context(|| format!("cannot make a vault at {}", self.place.display()))?;
         crate::commands::init::announce(app, &repository, key_file.as_deref())?;
         Ok(repository)
     }
 
-    /// The password of a vault that exists.
-    fn password(&self, app: &App) -> anyhow::Result<Password> {
-        if let Some(password) = given_password(app, self.is_default)? {
-            return Ok(password);
-        }
-        if !self.is_default {
-            return password::ask(&self.place.display().to_string());
+    /// The password of a vault that exists; none when somebody has to be asked for it.
+    fn password(&self, app: &App) -> anyhow::Result<Option<Password>> {
+        let given = given_password(app, self.is_default)?;
+        if given.is_some() || !self.is_default {
+            return Ok(given);
         }
         let file = keyfile::place(app.env)?;
-        keyfile::read(&file)?.with_context(|| {
+        let in_file = keyfile::read(&file)?.with_context(|| {
             format!(
                 "the key of the default vault is not at {}; give its password with --password-file",
                 file.display()
             )
-        })
+        })?;
+        Ok(Some(in_file))
     }
 
     /// The password for a vault to be made, and the file that was made to hold it.
@@ -164,22 +158,42 @@ pub(crate) fn in_memory(app: &App) -> anyhow::Result<Repository> {
 pub(crate) fn open_from(app: &App, args: &FromArgs) -> anyhow::Result<Repository> {
     let place = args.from_vault.clone().map(OsString::from).or_else(|| app.env.get("RESTIC_FROM_REPOSITORY"));
     let place = place.context("no vault to copy from is named: use --from-vault")?;
-    let place = local_place(place)?;
-    let storage = storage(app, &place);
-    if !exists(&*storage)? {
-        let what = format!("there is no vault at {}", place.display());
+    open_at(app, &local_place(place)?, || {
+        let (file, command) = (args.from_password_file.as_deref(), args.from_password_command.as_deref());
+        match password::from_options(file, command)? {
+            Some(password) => Ok(Some(password)),
+            None => password::from_variables(app.env, &password::RESTICS_FROM),
+        }
+    })
+}
+
+/// Opens the vault at a place with the password that is given, else with one that is asked for; a mistyped one is
+/// asked for again.
+fn open_at(
+    app: &App,
+    place: &Path,
+    given: impl FnOnce() -> anyhow::Result<Option<Password>>,
+) -> anyhow::Result<Repository> {
+    const TRIES: u32 = 3;
+    let storage = storage(app, place);
+    if !exists(&*storage).with_context(|| format!("cannot look for a vault at {}", place.display()))? {
+        let hint = if place.is_file() { ", which is a file" } else { "" };
+        let what = format!("there is no vault at {}{hint}", place.display());
         return Err(Error::new(ErrorKind::NoRepository, what).into());
     }
-    let by_option =
-        password::from_options(args.from_password_file.as_deref(), args.from_password_command.as_deref())?;
-    let password = match by_option {
-        Some(password) => password,
-        None => match password::from_variables(app.env, &password::RESTICS_FROM)? {
-            Some(password) => password,
-            None => password::ask(&place.display().to_string())?,
-        },
-    };
-    Ok(Repository::open(storage, &password, app.settings())?)
+    let open = |password: &Password| Repository::open(Arc::clone(&storage), password, app.settings());
+    if let Some(password) = given()? {
+        return Ok(open(&password)?);
+    }
+    for _ in 1..TRIES {
+        match open(&password::ask(&place.display().to_string())?) {
+            Err(error) if error.kind == ErrorKind::WrongPassword => {
+                app.output.trouble("wrong password, try again");
+            }
+            opened => return Ok(opened?),
+        }
+    }
+    Ok(open(&password::ask(&place.display().to_string())?)?)
 }
 
 /// The storage at a place: cancelled when the command is, patient with passing failures, as fast as it may be.

@@ -1,6 +1,7 @@
 //! `restore`: brings back what a snapshot holds, below a target folder.
 
 use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,7 +49,7 @@ pub(super) fn run(app: &App, args: &RestoreArgs) -> anyhow::Result<Status> {
         let (id, place) = (opened.id.short(), args.target.display());
         app.output.note(format_args!("restoring snapshot {id} to {place}"));
         let options = options(args, &opened, rules);
-        app.watch(Kind::Restore, || restore(app, &repository, (&opened, &options), &target))
+        app.watch(Kind::Restore, || restore(app, &repository, (&opened, options), &target))
     })?;
     tell(app, args, &report, began)
 }
@@ -80,16 +81,24 @@ fn options(args: &RestoreArgs, opened: &Opened, rules: PathRules) -> RestoreOpti
         sparse: true,
         workers: workers(),
         expected: summary.map(|summary| (summary.total_files_processed, summary.total_bytes_processed)),
+        actions: None,
     }
 }
 
 fn restore(
     app: &App,
     repository: &Repository,
-    (opened, options): (&Opened, &RestoreOptions),
+    (opened, options): (&Opened, RestoreOptions),
     target: &FilesTarget,
 ) -> anyhow::Result<RestoreReport> {
-    let restored = repository.restore(opened.tree, target, options, &app.ctx);
+    let is_dry = options.dry_run;
+    let restore = |options: &_| repository.restore(opened.tree, target, options, &app.ctx);
+    let restored = if is_dry || app.output.lists(true) {
+        let listing = |actions| RestoreOptions { actions: Some(actions), ..options };
+        app.hear(|action| tell_action(app, is_dry, &action), |actions| restore(&listing(actions)))
+    } else {
+        restore(&options)
+    };
     restored.with_context(|| format!("cannot restore snapshot {}", opened.id.short()))
 }
 
@@ -110,7 +119,7 @@ struct Summary {
     dry_run: bool,
 }
 
-/// What a dry run would do to one entry.
+/// What was done to one entry, or would be.
 #[derive(Serialize)]
 struct ActionJson<'a> {
     message_type: &'static str,
@@ -120,9 +129,6 @@ struct ActionJson<'a> {
 }
 
 fn tell(app: &App, args: &RestoreArgs, report: &RestoreReport, began: Instant) -> anyhow::Result<Status> {
-    for action in &report.actions {
-        tell_action(app, action)?;
-    }
     for warning in &report.warnings {
         app.output.warn(warning);
     }
@@ -155,35 +161,38 @@ fn tell(app: &App, args: &RestoreArgs, report: &RestoreReport, began: Instant) -
     Ok(if report.lost_count > 0 { Status::Failure } else { Status::Success })
 }
 
-fn tell_action(app: &App, action: &Action) -> anyhow::Result<()> {
+/// Tells of one entry, if that much is asked for. A dry run is asked for what it would change.
+fn tell_action(app: &App, is_dry: bool, action: &Action) {
     let word = match action.kind {
         ActionKind::Create => "restored",
-        ActionKind::Replace | ActionKind::Update => "updated",
-        ActionKind::Skip => "unchanged",
+        ActionKind::Replace => "updated",
+        ActionKind::Update | ActionKind::Skip => "unchanged",
         ActionKind::Delete => "deleted",
     };
+    let is_change = word != "unchanged";
+    if !app.output.lists(is_change) && !(is_dry && (is_change || app.output.is_json())) {
+        return;
+    }
     if app.output.is_json() {
         let item = action.path.to_string_lossy();
         let message = ActionJson { message_type: "verbose_status", action: word, item, size: action.size };
-        return Ok(app.output.json(&message)?);
+        // Nobody may be there any more; the restore goes on.
+        return drop(app.output.json(&message));
     }
-    if app.output.is_quiet() {
-        return Ok(());
-    }
-    let mut line = format!("{word:<10}").into_bytes();
-    let path = std::os::unix::ffi::OsStrExt::as_bytes(action.path.as_os_str());
-    line.extend_from_slice(&text::path(path));
-    Ok(app.output.bytes_line(&line)?)
+    let size = if action.size > 0 { format!(", {}", text::bytes(action.size)) } else { String::new() };
+    app.output.note_path(word, action.path.as_os_str().as_bytes(), &size);
 }
 
 fn tell_people(app: &App, args: &RestoreArgs, report: &RestoreReport, began: Instant) {
     let output = &app.output;
     let done = if args.dry_run { "would be restored" } else { "restored" };
+    let (files, folders) = (text::count(report.files, "file"), text::count(report.folders, "folder"));
+    let items = match report.others {
+        0 => format!("{files} and {folders}"),
+        others => format!("{files}, {folders} and {}", text::count(others, "other item")),
+    };
     output.note(format_args!(
-        "{}, {} and {} {done}: {} in {}",
-        text::count(report.files, "file"),
-        text::count(report.folders, "folder"),
-        text::count(report.others, "other"),
+        "{items} {done}: {} in {}",
         text::bytes(report.bytes),
         text::duration(began.elapsed())
     ));

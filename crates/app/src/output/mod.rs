@@ -2,7 +2,11 @@
 //!
 //! Results go to standard output, trouble to standard error. A reader that goes away ends a command that only
 //! prints; it never ends one that works on the vault, whose notes are then lost, not its work.
+//!
+//! Control characters of names, which could command a terminal, are never printed. While a bar is drawn, notes and
+//! trouble go above it.
 
+mod bar;
 pub(crate) mod message;
 pub(crate) mod node;
 pub(crate) mod progress;
@@ -10,12 +14,13 @@ pub(crate) mod table;
 pub(crate) mod text;
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lifeboat_repository::source::EntryError;
 use serde::Serialize;
 
+use self::bar::Bar;
 use crate::cli::GlobalArgs;
 use crate::exit::Status;
 
@@ -26,6 +31,7 @@ pub(crate) struct Output {
     shows_progress: bool,
     verbosity: u8,
     stdout: Mutex<BufWriter<Stdout>>,
+    bar: Mutex<Bar>,
 }
 
 impl Output {
@@ -36,6 +42,7 @@ impl Output {
             shows_progress: !args.quiet && !args.no_progress,
             verbosity: args.verbose,
             stdout: Mutex::new(BufWriter::new(io::stdout())),
+            bar: Mutex::default(),
         }
     }
 
@@ -51,6 +58,12 @@ impl Output {
         self.shows_progress
     }
 
+    /// Whether single items are told of: to programs all once `--verbose` is given, to people those that are left as
+    /// they are only when it is given twice.
+    pub(crate) fn lists(&self, is_change: bool) -> bool {
+        self.verbosity > if is_change || self.is_json { 0 } else { 1 }
+    }
+
     /// Tells people more, when they asked for it with `--verbose`.
     pub(crate) fn detail(&self, line: impl Display) {
         if self.verbosity > 0 {
@@ -60,7 +73,7 @@ impl Output {
 
     /// Prints a line of the result.
     pub(crate) fn line(&self, line: impl Display) -> io::Result<()> {
-        writeln!(self.stdout(), "{line}")
+        writeln!(self.stdout(), "{}", text::printable_lines(&line.to_string()))
     }
 
     /// Prints bytes of the result as they are.
@@ -90,8 +103,20 @@ impl Output {
     /// Tells people what goes on; silent with `--quiet` and `--json`.
     pub(crate) fn note(&self, line: impl Display) {
         if !self.is_quiet && !self.is_json {
-            drop(self.line(line).and_then(|()| self.flush()));
+            drop(self.bar().above(|| self.line(line).and_then(|()| self.flush())));
         }
+    }
+
+    /// Tells people what was done with a path, by one word in front of it; silent as [`Output::note`] is.
+    pub(crate) fn note_path(&self, what: &str, path: &[u8], rest: &str) {
+        if !self.is_quiet && !self.is_json {
+            let line = [format!("{what:<10}").as_bytes(), &text::path(path), rest.as_bytes()].concat();
+            drop(self.bar().above(|| self.bytes_line(&line).and_then(|()| self.flush())));
+        }
+    }
+
+    fn bar(&self) -> MutexGuard<'_, Bar> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Warns of something that does not end the command.
@@ -117,7 +142,7 @@ impl Output {
         if self.is_json {
             self.trouble_json(&message::entry_error(error, during));
         } else {
-            self.trouble(format_args!("error: {}", text::chain(error)));
+            self.trouble(format_args!("error: {}", text::printable(&text::chain(error))));
         }
     }
 
@@ -141,17 +166,15 @@ impl Output {
     }
 
     pub(crate) fn trouble(&self, line: impl Display) {
-        // Whoever reads the results sees them in the order things happened.
-        drop(self.flush());
-        drop(writeln!(io::stderr(), "{line}"));
+        let line = text::printable_lines(&line.to_string());
+        self.bar().above(|| {
+            // Whoever reads the results sees them in the order things happened.
+            drop(self.flush());
+            drop(writeln!(io::stderr(), "{line}"));
+        });
     }
 
     fn trouble_json(&self, message: &impl Serialize) {
         self.trouble(serde_json::to_string(message).expect("messages are strings and numbers"));
     }
-}
-
-/// True when people look at standard error, where progress is drawn.
-pub(crate) fn is_watched() -> bool {
-    io::stderr().is_terminal()
 }

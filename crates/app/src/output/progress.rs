@@ -1,16 +1,18 @@
 //! Progress: the counters of a running command, shown as a bar, as plain lines, or as JSON.
 //!
+//! The bar is two rows: how far it is, and the current item.
+//!
 //! The command runs on its own thread and knows nothing of this; a scoped thread beside it reads the counters.
 
-use std::borrow::Cow;
+use std::io::IsTerminal;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lifeboat_repository::{Counters, Ctx};
 use serde_json::{Map, Value, json};
 
-use super::{Output, is_watched, text};
+use super::{Output, bar, text};
+use crate::env::Env;
 
 /// What the items of a command are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub(crate) fn watch<T>(output: &Output, kind: Kind, ctx: &Ctx, work: impl FnOnce
             while finish.recv_timeout(view.interval()) == Err(RecvTimeoutError::Timeout) {
                 view.show(&ctx.counters);
             }
-            view.clear();
+            output.bar().clear();
         });
         let result = work();
         drop(finished);
@@ -88,6 +90,7 @@ impl Sample {
         Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - fraction) / fraction).ok()
     }
 
+    /// What matters most comes first: where there is no room, the end is left out.
     fn line(&self, kind: Kind, elapsed: Duration) -> String {
         let mut parts = Vec::new();
         if let Some(fraction) = self.fraction() {
@@ -95,25 +98,25 @@ impl Sample {
             parts.push(format!("{about}{:.1}%", fraction * 100.0));
         }
         let unit = if kind == Kind::Upkeep { "" } else { " files" };
+        if let Some(remaining) = self.remaining(elapsed) {
+            parts.push(format!("{} left", text::duration(remaining)));
+        }
         if self.total_items > 0 {
             parts.push(format!("{}/{}{unit}", self.items, self.total_items));
         } else if self.items > 0 {
             parts.push(format!("{}{unit}", self.items));
         }
-        if self.total_bytes > 0 {
-            parts.push(format!("{} of {}", text::bytes(self.bytes), text::bytes(self.total_bytes)));
-        } else if self.bytes > 0 {
-            parts.push(text::bytes(self.bytes));
-        }
         if self.bytes > 0 && elapsed >= Duration::from_secs(1) {
             let per_second = u128::from(self.bytes) * 1000 / elapsed.as_millis();
             parts.push(format!("{}/s", text::bytes(u64::try_from(per_second).unwrap_or(u64::MAX))));
         }
-        if let Some(remaining) = self.remaining(elapsed) {
-            parts.push(format!("{} left", text::duration(remaining)));
-        }
         if self.errors > 0 {
             parts.push(text::count(self.errors, "error"));
+        }
+        if self.total_bytes > 0 {
+            parts.push(format!("{} of {}", text::bytes(self.bytes), text::bytes(self.total_bytes)));
+        } else if self.bytes > 0 {
+            parts.push(text::bytes(self.bytes));
         }
         let phase = if self.phase.is_empty() { "working" } else { self.phase };
         if parts.is_empty() { phase.to_owned() } else { format!("{phase}: {}", parts.join(", ")) }
@@ -171,7 +174,7 @@ struct View<'a> {
 }
 
 enum Style {
-    Bar(ProgressBar),
+    Bar,
     Lines,
     Json,
 }
@@ -180,8 +183,8 @@ impl<'a> View<'a> {
     fn new(output: &'a Output, kind: Kind) -> Self {
         let style = if output.is_json() {
             Style::Json
-        } else if is_watched() {
-            Style::Bar(new_bar())
+        } else if std::io::stderr().is_terminal() && Env.get("TERM").is_some_and(|kind| kind != "dumb") {
+            Style::Bar
         } else {
             Style::Lines
         };
@@ -191,7 +194,7 @@ impl<'a> View<'a> {
 
     fn interval(&self) -> Duration {
         match self.style {
-            Style::Bar(_) => REDRAW_EVERY,
+            Style::Bar => REDRAW_EVERY,
             Style::Lines => LINE_EVERY,
             Style::Json => JSON_EVERY,
         }
@@ -206,38 +209,34 @@ impl<'a> View<'a> {
         match &self.style {
             Style::Json => self.output.json_now(&sample.status(self.kind, self.started.elapsed())),
             Style::Lines => self.output.trouble(sample.line(self.kind, elapsed)),
-            Style::Bar(bar) => {
-                // Thousandths: indicatif counts in whole numbers.
-                let thousandths =
-                    (0..=1000).rev().find(|n| f64::from(*n) <= sample.fraction().unwrap_or(0.0) * 1000.0);
-                bar.set_position(thousandths.unwrap_or(0).try_into().unwrap_or(0));
-                bar.set_prefix(printable(&sample.line(self.kind, elapsed)).into_owned());
-                bar.set_message(printable(&sample.item).into_owned());
-                bar.tick();
+            Style::Bar => {
+                let columns = bar::columns();
+                let item = text::printable(&sample.item);
+                let first = first_row(&sample, self.kind, elapsed, columns);
+                self.output.bar().draw(&first, bar::fitting(&item, columns));
             }
         }
     }
+}
 
-    fn clear(&self) {
-        if let Style::Bar(bar) = &self.style {
-            bar.finish_and_clear();
+/// How far it is: a bar where the terminal has room for it, and in words as many as there is room for.
+fn first_row(sample: &Sample, kind: Kind, elapsed: Duration, columns: usize) -> String {
+    const CELLS: u32 = 20;
+    let mut row = sample.line(kind, elapsed);
+    if let Some(fraction) = sample.fraction()
+        && row.len() + CELLS as usize + 3 <= columns
+    {
+        let done = |cell: &u32| f64::from(*cell) < fraction * f64::from(CELLS);
+        let bar: String = (0..CELLS).map(|cell| if done(&cell) { '#' } else { '-' }).collect();
+        row = format!("[{bar}] {row}");
+    }
+    while row.len() > columns {
+        match row.rfind(", ") {
+            Some(end) => row.truncate(end),
+            None => row.truncate(columns),
         }
     }
-}
-
-fn new_bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(10));
-    let style = ProgressStyle::with_template("{bar:24} {prefix}\n{wide_msg}");
-    bar.with_style(style.expect("the template names fields that exist"))
-}
-
-/// Names of files may hold control characters, which must not reach the terminal.
-fn printable(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) {
-        Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
-    }
+    row
 }
 
 #[cfg(test)]
@@ -262,7 +261,7 @@ mod tests {
         let line = sample().line(Kind::Backup, Duration::from_secs(2));
         assert_eq!(
             line,
-            "backup: 25.0%, 3/12 files, 1.000 MiB of 4.000 MiB, 512.000 KiB/s, 0:06 left, 1 error"
+            "backup: 25.0%, 0:06 left, 3/12 files, 512.000 KiB/s, 1 error, 1.000 MiB of 4.000 MiB"
         );
     }
 
@@ -288,7 +287,12 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    fn the_first_row_is_never_wider_than_the_terminal() {
+        let row = |columns| first_row(&sample(), Kind::Backup, Duration::from_secs(2), columns);
+        let words = sample().line(Kind::Backup, Duration::from_secs(2));
+        assert_eq!(row(200), format!("[#####---------------] {words}"));
+        assert_eq!(row(80), "backup: 25.0%, 0:06 left, 3/12 files, 512.000 KiB/s, 1 error");
+        assert_eq!(row(40), "backup: 25.0%, 0:06 left, 3/12 files");
+        assert_eq!(row(5), "backu");
     }
 }

@@ -50,18 +50,39 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 /// A path for people: control characters, which could command a terminal, are written as `\x1b`.
 pub(crate) fn path(path: &[u8]) -> Cow<'_, [u8]> {
-    if !path.iter().any(u8::is_ascii_control) {
+    // In UTF-8 the second byte of U+0080 to U+009F is in this range, too; so are many harmless ones.
+    let is_suspect = |byte: &u8| byte.is_ascii_control() || (0x80..0xa0).contains(byte);
+    if !path.iter().any(is_suspect) {
         return Cow::Borrowed(path);
     }
     let mut shown = Vec::with_capacity(path.len() + 8);
-    for byte in path {
-        if byte.is_ascii_control() {
-            shown.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
-        } else {
-            shown.push(*byte);
+    for chunk in path.utf8_chunks() {
+        shown.extend_from_slice(printable(chunk.valid()).as_bytes());
+        for byte in chunk.invalid() {
+            match byte {
+                0x80..0xa0 => shown.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+                _ => shown.push(*byte),
+            }
         }
     }
     Cow::Owned(shown)
+}
+
+/// The same for text.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let show = |char: char| match char {
+        char if char.is_control() => format!("\\x{:02x}", u32::from(char)),
+        char => char.to_string(),
+    };
+    Cow::Owned(text.chars().map(show).collect())
+}
+
+/// The same for text of several lines.
+pub(crate) fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// `1 file`, `2 files`.
@@ -91,6 +112,9 @@ mod tests {
     #[test]
     fn control_characters_of_paths_are_written_out() {
         assert_eq!(&*path(b"/a\x1b[2J\n\xff"), b"/a\\x1b[2J\\x0a\xff");
+        assert_eq!(&*path("/\u{9b}2J\u{0fc}".as_bytes()), "/\\x9b2J\u{0fc}".as_bytes());
+        assert_eq!(&*path(b"/\x9b2J"), b"/\\x9b2J");
+        assert_eq!(printable_lines("a\x07\nb\r"), "a\\x07\nb\\x0d");
     }
 
     #[test]

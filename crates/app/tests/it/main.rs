@@ -16,6 +16,12 @@ mod losses;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod progress;
+#[cfg(test)]
+mod prompts;
+#[cfg(test)]
+mod pty;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod restores;
@@ -29,3 +35,5 @@ mod snapshot_lists;
 mod terminal;
 #[cfg(test)]
 mod trees;
+#[cfg(test)]
+mod verbose;

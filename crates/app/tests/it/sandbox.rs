@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use lifeboat_testkit::restic::Restic;
 use serde_json::Value;
 
 /// A folder with a home, an environment and nothing else.
@@ -110,18 +111,9 @@ impl Sandbox {
     }
 
     pub(crate) fn restic_on(&self, vault: &Path, password_file: &Path, arguments: &[&str]) -> Ran {
-        let mut command = Command::new("restic");
-        command
-            .arg("--no-cache")
-            .arg("-r")
-            .arg(vault)
-            .arg("--password-file")
-            .arg(password_file)
-            .args(arguments);
-        self.surround(&mut command);
-        Ran::new(
-            command.output().expect("these tests need the program restic; install the package of that name"),
-        )
+        let password = std::fs::read_to_string(password_file).unwrap();
+        let restic = Restic::new(vault).with_password(password.trim());
+        Ran::new(restic.output(restic.command(arguments).current_dir(self.folder.path())))
     }
 
     fn surround(&self, command: &mut Command) {

@@ -2,6 +2,7 @@
 
 mod files_from;
 mod input;
+mod items;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -27,7 +28,7 @@ use crate::output::text;
 use crate::vault::Vault;
 
 pub(super) fn run(app: &App, args: &BackupArgs) -> anyhow::Result<Status> {
-    let began = Instant::now();
+    let began = app.time.clock.now();
     let time = match args.time {
         Some(moment) => moment.at(&app.time.zone)?,
         None => app.time.clock.now(),
@@ -117,6 +118,7 @@ fn options(args: &BackupArgs, snapshot: SnapshotFile, parent: Option<SnapshotId>
         dry_run: args.dry_run,
         skip_if_unchanged: args.skip_if_unchanged,
         workers: workers(),
+        items: None,
     }
 }
 
@@ -130,11 +132,20 @@ fn save(
 ) -> anyhow::Result<BackupReport> {
     app.ctx.counters.begin_phase("backup", 0, 0);
     let scanner = app.output.shows_progress().then(|| input.scanner()).flatten();
+    let began = Instant::now();
     std::thread::scope(|scope| {
         if let Some(scanner) = scanner {
-            scope.spawn(|| scanner.run(&app.ctx));
+            scope.spawn(move || {
+                scanner.run(&app.ctx);
+                items::tell_scanned(app, began.elapsed());
+            });
         }
-        Ok(repository.backup(input.source(), options, lock, &app.ctx)?)
+        let mut save = |options| Ok(repository.backup(input.source(), options, lock, &app.ctx)?);
+        if !app.output.lists(true) {
+            return save(options);
+        }
+        let listing = |items| BackupOptions { items: Some(items), ..options };
+        app.hear(|item| items::tell(app, item), |items| save(listing(items)))
     })
 }
 
@@ -171,6 +182,8 @@ struct Summary {
     total_files_processed: u64,
     total_bytes_processed: u64,
     total_duration: f64,
+    backup_start: SnapshotTime,
+    backup_end: SnapshotTime,
     bytes_read: u64,
     error_count: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,7 +195,7 @@ fn tell(
     args: &BackupArgs,
     input: &Input,
     report: &BackupReport,
-    began: Instant,
+    began: Timestamp,
 ) -> anyhow::Result<Status> {
     for warning in input.warnings() {
         app.output.warn(warning);
@@ -199,14 +212,14 @@ fn tell(
     }
     let status = if report.lost_count > 0 { Status::Incomplete } else { Status::Success };
     if app.output.is_json() {
-        app.output.json(&summary(args, report, began))?;
+        app.output.json(&summary(app, args, report, began))?;
         return Ok(status);
     }
     tell_people(app, args, report, began);
     Ok(status)
 }
 
-fn summary(args: &BackupArgs, report: &BackupReport, began: Instant) -> Summary {
+fn summary(app: &App, args: &BackupArgs, report: &BackupReport, began: Timestamp) -> Summary {
     Summary {
         message_type: "summary",
         dry_run: args.dry_run,
@@ -222,14 +235,16 @@ fn summary(args: &BackupArgs, report: &BackupReport, began: Instant) -> Summary 
         data_added_packed: report.bytes_stored,
         total_files_processed: report.files.total(),
         total_bytes_processed: report.bytes_processed,
-        total_duration: began.elapsed().as_secs_f64(),
+        total_duration: app.time.clock.since(began).as_secs_f64(),
+        backup_start: SnapshotTime::new(began, &app.time.zone),
+        backup_end: SnapshotTime::new(app.time.clock.now(), &app.time.zone),
         bytes_read: report.bytes_read,
         error_count: report.lost_count,
         snapshot_id: report.snapshot,
     }
 }
 
-fn tell_people(app: &App, args: &BackupArgs, report: &BackupReport, began: Instant) {
+fn tell_people(app: &App, args: &BackupArgs, report: &BackupReport, began: Timestamp) {
     let (files, dirs) = (report.files, report.dirs);
     let output = &app.output;
     output.note(format_args!(
@@ -244,7 +259,7 @@ fn tell_people(app: &App, args: &BackupArgs, report: &BackupReport, began: Insta
         "{} of {} read in {}",
         text::bytes(report.bytes_read),
         text::bytes(report.bytes_processed),
-        text::duration(began.elapsed())
+        text::duration(app.time.clock.since(began))
     ));
     let would = if args.dry_run { "would be added" } else { "added" };
     output.note(format_args!(
