@@ -54,7 +54,7 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "SNAPSHOT")]
     pub(crate) parent: Option<SnapshotName>,
 
-    /// Which snapshots the default parent is looked for among
+    /// What the default parent has to have in common with the new snapshot
     #[arg(short = 'g', long, value_name = "GROUP", default_value = "host,paths")]
     pub(crate) group_by: GroupBy,
 

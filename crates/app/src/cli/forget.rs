@@ -16,9 +16,6 @@ pub(crate) struct ForgetArgs {
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshots: Vec<SnapshotName>,
 
-    #[command(flatten)]
-    pub(crate) keep: KeepArgs,
-
     /// Only snapshots of this host; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Vec<String>,
@@ -53,12 +50,16 @@ pub(crate) struct ForgetArgs {
 
     #[command(flatten)]
     pub(crate) repack: RepackArgs,
+
+    // Last, for its heading holds for all options after it.
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }
 
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "What to keep (N may be \"unlimited\", SPAN is like 1y5m7d2h)")]
+#[command(next_help_heading = "What to keep")]
 pub(crate) struct KeepArgs {
-    /// The newest N
+    /// The newest N (each N is a number, or unlimited)
     #[arg(short = 'l', long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) keep_last: Option<Count>,
     /// One of each of the last N hours that have any
@@ -76,7 +77,7 @@ pub(crate) struct KeepArgs {
     /// One of each of the last N years that have any
     #[arg(short = 'y', long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) keep_yearly: Option<Count>,
-    /// All within this span of the newest
+    /// All within this span of the newest (for example 1y5m7d2h)
     #[arg(long, value_name = "SPAN")]
     pub(crate) keep_within: Option<CalendarSpan>,
     /// One of each hour within this span of the newest

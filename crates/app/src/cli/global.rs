@@ -36,7 +36,7 @@ pub(crate) struct GlobalArgs {
     #[arg(short = 'q', long, global = true)]
     pub(crate) quiet: bool,
 
-    /// Print more; may be repeated
+    /// Print more: also each item that is new, changed or restored; -vv also those that stay as they are
     #[arg(short = 'v', long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
@@ -49,7 +49,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) retry_lock: Duration,
 
     /// How hard to compress new data
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(long, global = true, value_enum, value_name = "MODE", default_value_t)]
     pub(crate) compression: CompressionArg,
 
     /// The size at which a pack file is full, in MiB

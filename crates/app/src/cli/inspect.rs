@@ -74,9 +74,11 @@ pub(crate) struct FindArgs {
 /// Show what differs between two snapshots
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DiffArgs {
+    /// The older snapshot, or a folder in it
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     pub(crate) from: SnapshotPath,
 
+    /// The newer one
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     pub(crate) to: SnapshotPath,
 
@@ -88,14 +90,16 @@ pub(crate) struct DiffArgs {
 /// Print a file of a snapshot, or a folder as an archive
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DumpArgs {
+    /// The snapshot, or a folder in it
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     pub(crate) snapshot: SnapshotPath,
 
+    /// The path in it of the file or folder; / is all of it
     #[arg(value_name = "FILE")]
     pub(crate) file: String,
 
     /// The kind of archive that folders become
-    #[arg(short = 'a', long, value_enum, default_value_t = ArchiveFormat::Tar)]
+    #[arg(short = 'a', long, value_enum, value_name = "KIND", default_value_t = ArchiveFormat::Tar)]
     pub(crate) archive: ArchiveFormat,
 
     /// Write into this file instead of standard output
@@ -119,6 +123,7 @@ pub(crate) struct StatsArgs {
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshots: Vec<SnapshotName>,
 
+    /// What to count
     #[arg(long, value_enum, default_value_t = StatsMode::RestoreSize)]
     pub(crate) mode: StatsMode,
 

@@ -52,10 +52,12 @@ pub(crate) enum Command {
     Unlock(upkeep::UnlockArgs),
     /// Print the script that completes lifeboat commands in a shell
     Completions {
+        /// The shell to print it for
         shell: clap_complete::Shell,
     },
     /// Write the manual pages into a folder
     Man {
+        /// The folder; it is made if it is not there
         folder: PathBuf,
     },
 }

@@ -26,7 +26,7 @@ pub(crate) struct RestoreArgs {
     pub(crate) include: IncludeArgs,
 
     /// What to do with files that exist
-    #[arg(long, value_enum, default_value_t = OverwriteArg::Always)]
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = OverwriteArg::Always)]
     pub(crate) overwrite: OverwriteArg,
 
     /// Remove from the target what the snapshot does not hold

@@ -9,7 +9,7 @@ use super::copy::FromArgs;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct InitArgs {
     /// The version of the repository format
-    #[arg(long, value_enum, default_value_t = FormatVersion::Stable)]
+    #[arg(long, value_enum, value_name = "VERSION", default_value_t = FormatVersion::Stable)]
     pub(crate) repository_version: FormatVersion,
 
     /// Cut files where another vault does, so that copies between the two deduplicate

@@ -215,9 +215,9 @@ impl Run<'_> {
             match &decision.kept {
                 None => json.remove.push(with_id),
                 Some(kept) => {
-                    json.keep.push(with_id);
+                    json.keep.push(with_id.clone());
                     json.reasons.push(ReasonJson {
-                        snapshot: to_raw_value(&snapshot)?,
+                        snapshot: with_id,
                         matches: self.reasons(Some(kept)),
                         counters: kept.counters,
                     });
