@@ -12,10 +12,10 @@ use crate::check::{Findings, Problem};
 use crate::ctx::{Counters, Ctx};
 use crate::error::Result;
 use crate::id::{Id, SnapshotId};
-use crate::index::BlobSet;
+use crate::index::{BlobSet, Entry};
 use crate::live::{LiveSet, LiveWalk};
 use crate::lock::LockGuard;
-use crate::repository::Repository;
+use crate::repository::{Repository, Saving};
 use crate::save::{SaveCounts, SaveMode, Saver};
 use crate::snapshot::{SnapshotFile, SnapshotTime};
 use crate::storage::{FileId, FileKind, list_ids};
@@ -23,6 +23,8 @@ use crate::transfer::Transfer;
 
 /// So many snapshots are copied together; then they are written.
 const SNAPSHOTS_TOGETHER: usize = 16;
+/// So many entries of one index are compared with the other at a time.
+const ENTRIES_TOGETHER: usize = 1 << 16;
 
 /// From where to where.
 #[derive(Clone, Copy)]
@@ -60,10 +62,12 @@ pub fn copy_snapshots(
     ctx: &Ctx,
 ) -> Result<CopyReport> {
     ends.from.load_index(ctx)?;
+    let saving = ends.to.begin_saving()?;
+    // Only now that nobody else stores through the second repository can what it knows be relied on.
     ends.to.load_index(ctx)?;
     let live = LiveSet::new(&ends.from.index());
     let (findings, report) = (Findings::default(), CopyReport::default());
-    let mut copying = Copying { ends, workers, ctx, live, findings, report };
+    let mut copying = Copying { ends, saving, workers, ctx, live, findings, report };
     let present = copying.present()?;
     let mut seen = BTreeSet::new();
     let mut waiting = Vec::new();
@@ -91,6 +95,7 @@ pub fn copy_snapshots(
 
 struct Copying<'c> {
     ends: CopyEnds<'c>,
+    saving: Saving<'c>,
     workers: usize,
     ctx: &'c Ctx,
     /// All that the snapshots met so far need, by the index of the first repository.
@@ -162,12 +167,18 @@ impl Copying<'_> {
         let mut in_pack = BlobSet::new();
         let mut packs = Vec::new();
         let mut bytes = 0;
-        {
-            let (from_index, to_index) = (from.index(), to.index());
-            let is_wanted = |entry: &crate::index::Entry| {
-                self.live.contains(entry.ordinal) && !to_index.contains(entry.blob)
+        let entries = from.index().len();
+        for start in (0..entries).step_by(ENTRIES_TOGETHER) {
+            self.ctx.cancel.check()?;
+            // One index at a time.
+            let live: Vec<Entry> = {
+                let ordinals = (start..entries).take(ENTRIES_TOGETHER);
+                let index = from.index();
+                let live = ordinals.filter(|ordinal| self.live.contains(*ordinal));
+                live.filter_map(|ordinal| index.entry(ordinal)).collect()
             };
-            for entry in from_index.entries().filter(is_wanted) {
+            let index = to.index();
+            for entry in live.iter().filter(|entry| !index.contains(entry.blob)) {
                 wanted.insert(entry.ordinal);
                 bytes += u64::from(entry.location.length);
                 if in_pack.insert(entry.pack_number) {
@@ -178,7 +189,7 @@ impl Copying<'_> {
         self.ctx.counters.begin_phase("copy packs", packs.len() as u64, bytes);
         let (wanted, findings) = (&wanted, &self.findings);
         let transfer = Transfer { from, wanted, findings, workers: self.workers, ctx: self.ctx };
-        let saver = Saver::new(to, to_lock, SaveMode::New, self.ctx)?;
+        let saver = Saver::new(&self.saving, to_lock, SaveMode::New, self.ctx);
         transfer.run(&packs, saver).map(|done| done.counts)
     }
 

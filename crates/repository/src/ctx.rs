@@ -10,6 +10,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::error::{Error, ErrorKind};
 
+/// Done in some hundredths of a second.
+const ITEMS_BETWEEN_CHECKS: u32 = 1 << 16;
+
 /// A handle to stop an operation; clones share one state.
 #[derive(Clone, Debug)]
 pub struct Cancel(Arc<CancelState>);
@@ -47,6 +50,19 @@ impl Cancel {
         } else {
             Ok(())
         }
+    }
+
+    /// Gives the items, and now and then looks whether to go on: for loops over millions that do little with each.
+    pub fn checked<T>(&self, items: impl IntoIterator<Item = T>) -> impl Iterator<Item = Result<T, Error>> {
+        let mut left = 0;
+        items.into_iter().map(move |item| {
+            if left == 0 {
+                self.check()?;
+                left = ITEMS_BETWEEN_CHECKS;
+            }
+            left -= 1;
+            Ok(item)
+        })
     }
 
     /// A channel that disconnects on cancellation, for use in `select!`. Nothing is ever sent on it.
@@ -124,4 +140,24 @@ impl Counters {
 pub struct Ctx {
     pub cancel: Cancel,
     pub counters: Arc<Counters>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_over_millions_ends_soon_after_a_cancel() {
+        let cancel = Cancel::default();
+        let mut last = 0;
+        let outcome = cancel.checked(0..u32::MAX).try_for_each(|number| {
+            last = number?;
+            if last == 100 {
+                cancel.cancel();
+            }
+            Ok::<_, Error>(())
+        });
+        assert_eq!(outcome.map_err(|error| error.kind), Err(ErrorKind::Cancelled));
+        assert!((100..=ITEMS_BETWEEN_CHECKS).contains(&last), "{last}");
+    }
 }

@@ -78,7 +78,8 @@ impl<'w> LiveWalk<'w> {
     /// Adds the tree of a snapshot. One that is in no index is a problem of that snapshot.
     pub(crate) fn add_root(&self, snapshot: SnapshotId, tree: BlobId) {
         let blob = BlobRef { kind: BlobKind::Tree, id: tree };
-        match self.repository.index().find(blob) {
+        let found = self.repository.index().find(blob);
+        match found {
             Some(entry) if self.live.mark(entry.ordinal) => self.queue().waiting.push(entry.ordinal),
             Some(_) => {}
             None => {
@@ -181,7 +182,7 @@ impl<'w, 'a> Walker<'w, 'a> {
         loop {
             self.walk.ctx.cancel.check()?;
             match tree.read_into(&mut node) {
-                Ok(true) => self.node(blob, &node),
+                Ok(true) => self.node(blob, &node)?,
                 Ok(false) => break,
                 Err(error) => {
                     self.failed(blob, &error)?;
@@ -206,14 +207,14 @@ impl<'w, 'a> Walker<'w, 'a> {
         Ok(())
     }
 
-    fn node(&mut self, tree: BlobRef, node: &Node) {
+    fn node(&mut self, tree: BlobRef, node: &Node) -> Result<()> {
         match (&node.kind, &node.content, node.subtree) {
             (NodeKind::Dir, _, Some(subtree)) => self.subtree(tree, node, subtree),
             (NodeKind::Dir, _, None) => self.malformed(tree, node, "is a folder without a tree"),
             (NodeKind::File, None, _) => {
                 self.malformed(tree, node, "is a file without a list of its content")
             }
-            (NodeKind::File, Some(content), _) => self.content(tree, node, content),
+            (NodeKind::File, Some(content), _) => self.content(tree, node, content)?,
             (NodeKind::Other(kind), ..) => {
                 let sentence = format!("{} is of the unknown kind {kind:?}", name(tree, node));
                 self.walk.findings.hint(tree, HintKind::UnknownEntry, sentence);
@@ -223,12 +224,13 @@ impl<'w, 'a> Walker<'w, 'a> {
         // Whatever an unknown kind of entry refers to must not be taken for garbage.
         if let NodeKind::Other(_) = node.kind {
             if let Some(content) = &node.content {
-                self.content(tree, node, content);
+                self.content(tree, node, content)?;
             }
             if let Some(subtree) = node.subtree {
                 self.subtree(tree, node, subtree);
             }
         }
+        Ok(())
     }
 
     fn subtree(&mut self, tree: BlobRef, node: &Node, id: BlobId) {
@@ -243,12 +245,12 @@ impl<'w, 'a> Walker<'w, 'a> {
         }
     }
 
-    fn content(&self, tree: BlobRef, node: &Node, content: &[BlobId]) {
+    fn content(&self, tree: BlobRef, node: &Node, content: &[BlobId]) -> Result<()> {
         let mut size = 0;
         let mut is_complete = true;
         let index = self.walk.repository.index();
-        for id in content {
-            let blob = BlobRef { kind: BlobKind::Data, id: *id };
+        for id in self.walk.ctx.cancel.checked(content) {
+            let blob = BlobRef { kind: BlobKind::Data, id: *id? };
             match index.find(blob) {
                 Some(entry) => {
                     self.walk.live.mark(entry.ordinal);
@@ -265,6 +267,7 @@ impl<'w, 'a> Walker<'w, 'a> {
             let sentence = format!("{name} is noted with {} bytes, but its content has {size}", node.size);
             self.walk.findings.hint(tree, HintKind::SizeDiffers, sentence);
         }
+        Ok(())
     }
 
     fn missing(&self, tree: BlobRef, node: &Node, blob: BlobRef) {

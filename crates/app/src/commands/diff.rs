@@ -234,7 +234,8 @@ impl Diff<'_> {
     }
 
     fn note_blob(&mut self, blob: BlobRef, is_before: bool) {
-        if let Some(entry) = self.repository.index().find(blob) {
+        let found = self.repository.index().find(blob);
+        if let Some(entry) = found {
             let set = if is_before { &mut self.before } else { &mut self.after };
             set.insert(entry.ordinal);
         }
@@ -306,7 +307,8 @@ impl Diff<'_> {
 
     fn finish(mut self) -> anyhow::Result<Status> {
         let index = self.repository.index();
-        for entry in index.entries() {
+        for entry in self.app.ctx.cancel.checked(index.entries()) {
+            let entry = entry?;
             let part = match (self.before.contains(entry.ordinal), self.after.contains(entry.ordinal)) {
                 (true, false) => &mut self.statistics.removed,
                 (false, true) => &mut self.statistics.added,
@@ -318,6 +320,7 @@ impl Diff<'_> {
                 BlobKind::Tree => part.tree_blobs += 1,
             }
         }
+        drop(index);
         let (output, statistics) = (&self.app.output, &self.statistics);
         if output.is_json() {
             output.json(statistics)?;

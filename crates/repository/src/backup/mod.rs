@@ -74,9 +74,10 @@ impl Repository {
         let parent = options.parent.map(|id| self.load_snapshot(id)).transpose()?;
         let parent_tree = parent.map(|snapshot| snapshot.tree);
         let mode = if options.dry_run { SaveMode::DryRun } else { SaveMode::New };
-        let saver = Saver::new(self, lock, mode, ctx)?;
+        let saving = self.begin_saving()?;
         // Only now that nobody else stores through this repository can what it knows be relied on.
         self.refresh_index(ctx)?;
+        let saver = Saver::new(&saving, lock, mode, ctx);
         let ran = run_pipeline(&saver, source, &options, parent_tree, ctx);
         let finished = saver.finish();
         let (root, mut report) = match ran {

@@ -17,6 +17,7 @@ pub use self::subset::{ParseReadDataError, ReadData};
 use crate::ctx::{Counters, Ctx};
 use crate::error::Result;
 use crate::id::SnapshotId;
+use crate::index::Index;
 use crate::live::{LiveSet, LiveWalk};
 use crate::repository::Repository;
 use crate::storage::{FileKind, list_ids};
@@ -89,7 +90,7 @@ impl Repository {
         let sizes = self.check_packs(&findings, &mut report, ctx)?;
         let live =
             self.check_snapshots(snapshots.into_iter().map(SnapshotId::new), options, &findings, ctx)?;
-        self.count_unused(&live, &mut report);
+        count_unused(&self.index(), &live, &mut report, ctx)?;
         drop(live);
         self.check_data(&sizes, options, (&findings, &mut report), ctx)?;
         let kept = findings.into_kept();
@@ -132,16 +133,40 @@ impl Repository {
         }
         Ok(())
     }
+}
 
-    fn count_unused(&self, live: &LiveSet, report: &mut CheckReport) {
-        let index = self.index();
-        for entry in index.entries() {
-            let first = index.find(entry.blob).map_or(entry.ordinal, |first| first.ordinal);
-            report.duplicate_blobs += u64::from(first != entry.ordinal);
-            if !live.contains(first) {
-                report.unused_blobs += 1;
-                report.unused_bytes += u64::from(entry.location.length);
-            }
+fn count_unused(index: &Index, live: &LiveSet, report: &mut CheckReport, ctx: &Ctx) -> Result<()> {
+    for entry in ctx.cancel.checked(index.entries()) {
+        let entry = entry?;
+        let first = index.find(entry.blob).map_or(entry.ordinal, |first| first.ordinal);
+        report.duplicate_blobs += u64::from(first != entry.ordinal);
+        if !live.contains(first) {
+            report.unused_blobs += 1;
+            report.unused_bytes += u64::from(entry.location.length);
         }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::{BlobKind, BlobRef, PackedBlob};
+    use crate::id::{BlobId, Id, PackId};
+
+    #[test]
+    fn a_cancel_ends_the_loops_over_the_index() {
+        let blob = BlobRef { kind: BlobKind::Data, id: BlobId::of(b"blob") };
+        let packed = PackedBlob { blob, offset: 0, length: 40, uncompressed_length: None };
+        let mut index = Index::new();
+        index.insert_pack(PackId::new(Id::of(b"pack")), &[packed]);
+        let (live, ctx) = (LiveSet::new(&index), Ctx::default());
+        let mut report = CheckReport::default();
+        assert!(count_unused(&index, &live, &mut report, &ctx).is_ok());
+        assert_eq!((report.unused_blobs, report.unused_bytes), (1, 40));
+        assert!(expected_sizes(&index, &ctx).is_ok());
+        ctx.cancel.cancel();
+        assert!(count_unused(&index, &live, &mut report, &ctx).is_err());
+        assert!(expected_sizes(&index, &ctx).is_err());
     }
 }

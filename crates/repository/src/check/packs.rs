@@ -24,11 +24,11 @@ impl PackSizes {
         visit_unknown: &mut dyn FnMut(PackId, u64),
         ctx: &Ctx,
     ) -> Result<Self> {
-        let index = repository.index();
-        let mut sizes = vec![ABSENT; index.pack_count() as usize];
+        let mut sizes = vec![ABSENT; repository.index().pack_count() as usize];
         repository.storage().list(FileKind::Pack, &mut |stored| {
             let id = PackId::new(stored.id);
-            match index.pack_number(id).and_then(|number| sizes.get_mut(number as usize)) {
+            let number = repository.index().pack_number(id);
+            match number.and_then(|number| sizes.get_mut(number as usize)) {
                 Some(size) => *size = stored.size,
                 None => visit_unknown(id, stored.size),
             }
@@ -57,15 +57,16 @@ pub(crate) fn packed(entry: &Entry) -> PackedBlob {
 }
 
 /// The length of each pack, as the index has it: its blobs and the header they need.
-pub(crate) fn expected_sizes(index: &Index) -> Vec<u64> {
+pub(crate) fn expected_sizes(index: &Index, ctx: &Ctx) -> Result<Vec<u64>> {
     let empty_bytes = header_bytes([]);
     let mut sizes = vec![empty_bytes; index.pack_count() as usize];
-    for entry in index.entries() {
+    for entry in ctx.cancel.checked(index.entries()) {
+        let entry = entry?;
         if let Some(size) = sizes.get_mut(entry.pack_number as usize) {
             *size += u64::from(entry.location.length) + header_bytes([packed(&entry)]) - empty_bytes;
         }
     }
-    sizes
+    Ok(sizes)
 }
 
 impl Repository {
@@ -75,8 +76,7 @@ impl Repository {
         report: &mut CheckReport,
         ctx: &Ctx,
     ) -> Result<PackSizes> {
-        let index = self.index();
-        ctx.counters.begin_phase("check packs", index.pack_count().into(), 0);
+        ctx.counters.begin_phase("check packs", self.index().pack_count().into(), 0);
         let mut visit_unknown = |pack: PackId, size| {
             report.packs += 1;
             report.pack_bytes += size;
@@ -85,7 +85,8 @@ impl Repository {
             findings.hint(FileId::from(pack), HintKind::UnreferencedPack, sentence);
         };
         let sizes = PackSizes::list(self, &mut visit_unknown, ctx)?;
-        let expected = expected_sizes(&index);
+        let index = self.index();
+        let expected = expected_sizes(&index, ctx)?;
         let mut blobs = Vec::new();
         for (number, (pack, expected)) in (0..).zip(index.packs().zip(expected)) {
             ctx.cancel.check()?;

@@ -9,7 +9,7 @@ use crate::check::packed;
 use crate::ctx::{Counters, Ctx};
 use crate::error::{Error, Result};
 use crate::id::{Id, IndexId, PackId};
-use crate::index::{BlobSet, IndexFileBuilder, read_index_file};
+use crate::index::{BlobSet, IndexFileBuilder};
 use crate::lock::LockGuard;
 use crate::repository::Repository;
 use crate::storage::{FileKind, StorageErrorKind};
@@ -65,7 +65,7 @@ impl IndexRewrite<'_> {
         for id in files {
             self.ctx.cancel.check()?;
             let (mut blobs, mut is_outdated) = (0, false);
-            self.visit(*id, &mut |pack, entries| {
+            self.repository.visit_index(*id, &mut |pack, entries| {
                 blobs += entries.len() as u64;
                 let number = self.repository.index().pack_number(pack);
                 is_outdated |= number.is_some_and(|number| self.gone.contains(number));
@@ -83,15 +83,9 @@ impl IndexRewrite<'_> {
         Ok(old)
     }
 
-    fn visit(&self, id: IndexId, visit: &mut dyn FnMut(PackId, &[PackedBlob])) -> Result<()> {
-        let content = self.repository.files().open_unpacked(FileKind::Index, id.id())?;
-        let damaged = |e| Error::damaged(format!("the index file {id} is damaged")).because(e);
-        read_index_file(content, visit).map_err(damaged)
-    }
-
     fn rewrite(&self, id: IndexId, writing: &mut Writing) -> Result<()> {
         let mut result = Ok(());
-        self.visit(id, &mut |pack, blobs| {
+        self.repository.visit_index(id, &mut |pack, blobs| {
             if result.is_ok() {
                 result = self.rewrite_pack(pack, blobs, writing);
             }
@@ -133,7 +127,7 @@ impl IndexRewrite<'_> {
         self.lock.assert_held()?;
         let id: Id = self.repository.save_unpacked(FileKind::Index, &builder.encode())?;
         let mut blobs = 0;
-        self.visit(IndexId::new(id), &mut |_, entries| blobs += entries.len() as u64)?;
+        self.repository.visit_index(IndexId::new(id), &mut |_, entries| blobs += entries.len() as u64)?;
         if blobs != expected {
             return Err(Error::damaged(format!(
                 "the new index file {id} has lost {} blobs",

@@ -22,7 +22,7 @@ use crate::id::{Id, IndexId, PackId, SnapshotId};
 use crate::index::{BlobSet, Index};
 use crate::live::{LiveSet, LiveWalk};
 use crate::lock::{LockGuard, LockMode};
-use crate::repository::Repository;
+use crate::repository::{Repository, Saving};
 use crate::save::{SaveMode, Saver};
 use crate::storage::{FileId, FileKind, StorageErrorKind, list_ids};
 use crate::transfer::Transfer;
@@ -88,7 +88,8 @@ impl Repository {
             }
         }
         lock.assert_held()?;
-        let pruning = Pruning { repository: self, options, lock, ctx };
+        let saving = if options.dry_run { None } else { Some(self.begin_saving()?) };
+        let pruning = Pruning { repository: self, options, lock, saving, ctx };
         let findings = Findings::default();
         let (mut report, plan) = pruning.plan(&findings)?;
         let findings =
@@ -134,6 +135,8 @@ struct Pruning<'p> {
     repository: &'p Repository,
     options: &'p PruneOptions,
     lock: &'p LockGuard,
+    /// None in a dry run.
+    saving: Option<Saving<'p>>,
     ctx: &'p Ctx,
 }
 
@@ -168,7 +171,7 @@ impl Pruning<'_> {
                 lost.location.pack, lost.blob
             )));
         }
-        plan.decide(repository, &sizes, self.options);
+        plan.decide(repository, &sizes, self.options, self.ctx)?;
         self.confirm_absent(&plan)?;
         if !self.options.dry_run {
             self.verify_copies(&mut plan, &live, findings)?;
@@ -242,7 +245,11 @@ impl Pruning<'_> {
         }
         let mut gone = BlobSet::new();
         let mut to_delete = Vec::new();
-        for (number, pack) in (0..).zip(&plan.packs).filter(|(_, pack)| pack.fate != Fate::Keep) {
+        for numbered in self.ctx.cancel.checked((0..).zip(&plan.packs)) {
+            let (number, pack) = numbered?;
+            if pack.fate == Fate::Keep {
+                continue;
+            }
             gone.insert(number);
             if pack.fate != Fate::Absent {
                 to_delete.extend(self.repository.index().pack(number));
@@ -283,13 +290,11 @@ impl Pruning<'_> {
     /// Stores anew what is used of wasteful packs, and returns the packs of which something could not be read.
     fn repack(&self, plan: &Plan, findings: &Findings) -> Result<Vec<u32>> {
         let packs = plan.packs_to(Fate::Repack);
-        if packs.is_empty() {
-            return Ok(packs);
-        }
+        let Some(saving) = self.saving.as_ref().filter(|_| !packs.is_empty()) else { return Ok(Vec::new()) };
         let used = |number: &u32| plan.packs.get(*number as usize).map_or(0, |pack| pack.used_bytes);
         let bytes = packs.iter().map(used).sum();
         self.ctx.counters.begin_phase("repack packs", packs.len() as u64, bytes);
-        let saver = Saver::new(self.repository, self.lock, SaveMode::Again, self.ctx)?;
+        let saver = Saver::new(saving, self.lock, SaveMode::Again, self.ctx);
         let transfer = Transfer {
             from: self.repository,
             wanted: &plan.chosen,

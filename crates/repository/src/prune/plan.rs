@@ -79,9 +79,6 @@ pub(super) struct Plan {
     pub(super) lost: Option<Entry>,
 }
 
-/// How many entries are surveyed between two looks at whether to go on.
-const ENTRIES_BETWEEN_LOOKS: u32 = 1 << 16;
-
 impl Plan {
     /// Sorts all entries into used and unused. No pack has a fate yet.
     pub(super) fn survey(
@@ -93,21 +90,20 @@ impl Plan {
         let index = repository.index();
         let is_whole = |(number, expected)| sizes.get(number) == Some(expected);
         let packs = (0..)
-            .zip(expected_sizes(&index))
+            .zip(expected_sizes(&index, ctx)?)
             .map(|pack| PackInfo { is_whole: is_whole(pack), ..PackInfo::default() })
             .collect();
         let (chosen, lost) = (BlobSet::new(), None);
         let mut plan = Self { packs, chosen, duplicate_blobs: 0, duplicate_bytes: 0, lost };
-        for entry in index.entries() {
-            if entry.ordinal % ENTRIES_BETWEEN_LOOKS == 0 {
-                ctx.cancel.check()?;
-            }
-            plan.survey_entry(&index, live, &entry);
+        for entry in ctx.cancel.checked(index.entries()) {
+            plan.survey_entry(&index, live, &entry?);
         }
         if plan.duplicate_blobs > 0 {
-            let is_duplicate = |entry: &Entry| copies_used(&index, live, entry) == Some(Copies::Several);
-            for entry in index.entries().filter(is_duplicate) {
-                plan.choose_copy(&index, &entry);
+            for entry in ctx.cancel.checked(index.entries()) {
+                let entry = entry?;
+                if copies_used(&index, live, &entry) == Some(Copies::Several) {
+                    plan.choose_copy(&index, &entry);
+                }
             }
         }
         Ok(plan)
@@ -219,13 +215,20 @@ impl Plan {
     }
 
     /// Gives every pack its fate.
-    pub(super) fn decide(&mut self, repository: &Repository, sizes: &PackSizes, options: &PruneOptions) {
+    pub(super) fn decide(
+        &mut self,
+        repository: &Repository,
+        sizes: &PackSizes,
+        options: &PruneOptions,
+        ctx: &Ctx,
+    ) -> Result<()> {
         let pack_bytes = repository.settings().pack_bytes as u64;
         let small_bytes = if options.repack_small { pack_bytes / 5 * 4 } else { pack_bytes / 25 };
         let compresses = repository.version() == Version::V2 && repository.compression() != Compression::Off;
         let mut candidates = Vec::new();
         let mut small = Vec::new();
-        for (number, pack) in (0..).zip(&mut self.packs) {
+        for numbered in ctx.cancel.checked((0..).zip(&mut self.packs)) {
+            let (number, pack) = numbered?;
             pack.must_compress &= compresses && (options.repack_uncompressed || !pack.has_data);
             if pack.used_blobs == 0 {
                 pack.fate = if sizes.get(number).is_some() { Fate::Delete } else { Fate::Absent };
@@ -241,6 +244,7 @@ impl Plan {
             candidates.append(&mut small);
         }
         self.repack_worst(candidates, small_bytes, options);
+        ctx.cancel.check()
     }
 
     /// Repacks candidates until little enough is unused. Packs with trees come first: they are always worth it.

@@ -25,7 +25,7 @@ pub(super) struct LoadedFiles {
 }
 
 /// The right to add to the index; one at a time for each open repository, because what one has stored but not
-/// yet indexed the other must not rely on.
+/// yet indexed the other must not rely on. It is taken before the index is brought up to date, and kept to the end.
 pub(crate) struct Saving<'r>(&'r Repository);
 
 impl Repository {
@@ -75,13 +75,16 @@ impl Repository {
     fn load_more(&self, ids: &[Id], ctx: &Ctx) -> Result<()> {
         for id in ids {
             ctx.cancel.check()?;
-            self.read_index(IndexId::new(*id), &mut self.index_mut())?;
+            let added =
+                self.visit_index(IndexId::new(*id), &mut |pack, blobs| self.add_to_index(pack, blobs));
+            // Of a file that could not be read to its end the index may know some packs.
+            added.inspect_err(|_| self.loaded().is_ahead = true)?;
             self.loaded().files.insert(*id);
         }
         Ok(())
     }
 
-    /// Takes the right to add to the index.
+    /// Takes the right to add to the index; fails while somebody else has it.
     pub(crate) fn begin_saving(&self) -> Result<Saving<'_>> {
         let mut loaded = self.loaded();
         if loaded.is_saving {
@@ -97,7 +100,11 @@ impl Repository {
     }
 }
 
-impl Saving<'_> {
+impl<'r> Saving<'r> {
+    pub(crate) fn repository(&self) -> &'r Repository {
+        self.0
+    }
+
     /// To be called before the index learns of a pack that no index file names yet.
     pub(crate) fn get_ahead(&self) {
         self.0.loaded().is_ahead = true;

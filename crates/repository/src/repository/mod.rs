@@ -4,6 +4,7 @@
 //! writes the key before the config, and without a config there is no repository: a crash in between leaves
 //! a key that the next `init` removes.
 
+mod index_guard;
 mod loaded;
 mod lock_files;
 mod open;
@@ -12,18 +13,21 @@ mod read;
 mod unpacked;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock};
 
+pub use self::index_guard::IndexGuard;
+use self::index_guard::IndexGuardMut;
 use self::loaded::LoadedFiles;
 pub(crate) use self::loaded::Saving;
 pub use self::open::NewRepository;
 pub use self::path::TreePath;
 pub use self::read::{BlobReader, TreeReader};
 pub use self::unpacked::{SealedFiles, unframe};
+use crate::blob::PackedBlob;
 use crate::clock::Time;
 use crate::config::{Config, Version};
 use crate::crypto::MasterKey;
-use crate::id::KeyId;
+use crate::id::{KeyId, PackId};
 use crate::index::Index;
 use crate::pack::Compression;
 use crate::storage::Storage;
@@ -93,13 +97,18 @@ impl Repository {
         }
     }
 
-    /// The index as far as it is loaded.
-    pub fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    /// The index as far as it is loaded. To be held for a moment, and never twice: see [`IndexGuard`].
+    pub fn index(&self) -> IndexGuard<'_> {
+        IndexGuard::new(&self.index)
     }
 
-    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    /// Makes the blobs of a pack findable.
+    pub(crate) fn add_to_index(&self, pack: PackId, blobs: &[PackedBlob]) {
+        self.index_mut().insert_pack(pack, blobs);
+    }
+
+    fn index_mut(&self) -> IndexGuardMut<'_> {
+        IndexGuardMut::new(&self.index)
     }
 }
 

@@ -7,10 +7,11 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::Repository;
+use crate::blob::PackedBlob;
 use crate::config::Version;
 use crate::crypto::MasterKey;
 use crate::error::{Error, Result};
-use crate::id::{Id, IndexId};
+use crate::id::{Id, IndexId, PackId};
 use crate::index::{Index, read_index_file};
 use crate::storage::{Body, FileId, FileKind, Storage, StorageErrorKind};
 
@@ -107,9 +108,17 @@ impl Repository {
 
     /// Adds the content of one index file to `index`.
     pub(crate) fn read_index(&self, id: IndexId, index: &mut Index) -> Result<()> {
+        self.visit_index(id, &mut |pack, blobs| index.insert_pack(pack, blobs))
+    }
+
+    /// Shows an index file pack by pack. Of a damaged one some may have been shown before the damage is met.
+    pub(crate) fn visit_index(
+        &self,
+        id: IndexId,
+        visit: &mut dyn FnMut(PackId, &[PackedBlob]),
+    ) -> Result<()> {
         let content = self.files.open_unpacked(FileKind::Index, id.id())?;
-        read_index_file(content, &mut |pack, blobs| index.insert_pack(pack, blobs))
-            .map_err(|e| damaged(FileKind::Index, id.id()).because(e))
+        read_index_file(content, visit).map_err(|e| damaged(FileKind::Index, id.id()).because(e))
     }
 }
 

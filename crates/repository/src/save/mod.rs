@@ -69,7 +69,7 @@ pub(crate) enum SaveMode {
 /// Takes blobs from many threads and gets them into packs.
 pub(crate) struct Saver<'r> {
     repository: &'r Repository,
-    saving: Saving<'r>,
+    saving: &'r Saving<'r>,
     lock: &'r LockGuard,
     ctx: &'r Ctx,
     mode: SaveMode,
@@ -85,17 +85,12 @@ pub(crate) struct Saver<'r> {
 }
 
 impl<'r> Saver<'r> {
-    /// Fails when another saver of the same open repository is at work. The index must be up to date.
-    pub(crate) fn new(
-        repository: &'r Repository,
-        lock: &'r LockGuard,
-        mode: SaveMode,
-        ctx: &'r Ctx,
-    ) -> Result<Self> {
-        let saving = repository.begin_saving()?;
+    /// The index must have been brought up to date since the right to save was taken.
+    pub(crate) fn new(saving: &'r Saving<'r>, lock: &'r LockGuard, mode: SaveMode, ctx: &'r Ctx) -> Self {
+        let repository = saving.repository();
         let (full, uploads) = bounded(1);
         let builder = || Mutex::new(PackBuilder::new(repository.settings().pack_bytes));
-        Ok(Self {
+        Self {
             repository,
             saving,
             lock,
@@ -110,7 +105,7 @@ impl<'r> Saver<'r> {
             uploads,
             flusher: Mutex::default(),
             failure: Mutex::default(),
-        })
+        }
     }
 
     pub(crate) fn codec(&self) -> BlobCodec<'r> {

@@ -63,7 +63,7 @@ impl Saver<'_> {
     /// Makes the blobs of a stored pack findable: in our index now, in an index file soon.
     pub(super) fn publish(&self, pack: &FinishedPack) -> Result<()> {
         self.saving.get_ahead();
-        self.repository.index_mut().insert_pack(pack.id, &pack.blobs);
+        self.repository.add_to_index(pack.id, &pack.blobs);
         {
             let mut pending = locked(&self.pending);
             for packed in &pack.blobs {

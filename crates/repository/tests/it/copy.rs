@@ -118,6 +118,25 @@ fn restic_and_we_take_each_others_copies_for_copies() {
     to.check();
 }
 
+#[test]
+fn nobody_else_stores_through_the_second_repository_once_a_copy_reads_its_index() {
+    let storage = FaultStorage::new(empty());
+    let (from, to) = (vault::open_on(wasteful(Version::V2)), Arc::new(vault::open_on(storage.clone())));
+    let ids = snapshots(from.storage());
+    let (from_lock, to_lock) =
+        (vault::lock(&from, LockMode::Shared).unwrap(), vault::lock(&to, LockMode::Shared).unwrap());
+    let (told, tried) = std::sync::mpsc::channel();
+    let other = Arc::clone(&to);
+    storage.before_call(0, move || {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = kit::backup(&other, folder.path(), &["."], None).map_err(|error| error.kind);
+        told.send(refused.map(|report| report.snapshot)).unwrap();
+    });
+    let ends = CopyEnds { from: &from, from_lock: &from_lock, to: &to, to_lock: &to_lock };
+    assert_eq!(copy_snapshots(ends, &ids, 1, &Ctx::default()).unwrap().copied.len(), 3);
+    assert_eq!(tried.recv().unwrap(), Err(ErrorKind::Locked));
+}
+
 /// Part 4 of the proof: either storage fails at every single call.
 #[test]
 fn a_copy_that_fails_at_any_call_leaves_no_snapshot_with_a_hole() {
