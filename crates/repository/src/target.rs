@@ -17,6 +17,14 @@ pub struct Existing {
     pub size: u64,
     pub mtime: NodeTime,
     pub links: u64,
+    /// As in a node, without the kind.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Which file it is, whatever its name: device and inode.
+    pub identity: (u64, u64),
+    /// A file that a restore was killed in the middle of.
+    pub is_unfinished: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +86,8 @@ pub trait TargetFolder: Any + Send + Sync {
     /// Opens a folder that exists, never through a symlink.
     fn open_folder(&self, name: &[u8], access: Access) -> io::Result<Arc<dyn TargetFolder>>;
 
-    /// Begins a file. Until it is finished only its owner may use it.
+    /// Begins a file. Until it is finished only its owner may use it, and [`TargetFolder::look`] knows it for
+    /// unfinished.
     fn create_file(&self, name: &[u8], place: Place) -> io::Result<Box<dyn TargetFile>>;
 
     /// Opens a regular file that exists, to read it or to change what is known of it.

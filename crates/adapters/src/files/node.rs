@@ -77,7 +77,7 @@ fn kind_of(stat: &Stat) -> (NodeKind, u32) {
     }
 }
 
-fn mode_bits(raw: u32) -> u32 {
+pub(super) fn mode_bits(raw: u32) -> u32 {
     let special = Mode::from_raw_mode(raw);
     let mut bits = raw & mode::PERMISSIONS;
     for (flag, bit) in [(Mode::SUID, mode::SETUID), (Mode::SGID, mode::SETGID), (Mode::SVTX, mode::STICKY)] {

@@ -87,6 +87,8 @@ impl Output {
         });
         if let Err((op, cause)) = written {
             self.lose(Loss { op, cause, is_final: true });
+            // The room it took is somebody else's at once: this may have been the end of it.
+            drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 

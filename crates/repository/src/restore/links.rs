@@ -1,5 +1,10 @@
 //! Files with several names: the first is restored, the others are linked to it.
 //!
+//! Where the first stays as it was, the others are linked to it only if it is that very file: with the size, the time,
+//! the mode and the owner that the snapshot has, with no more names than the snapshot knows, and with its content,
+//! which is read to be sure. Else the next name that may be made is restored, and those after it are linked to that
+//! one. A name that stays is never touched, so it may end up apart from the others.
+//!
 //! Only names of such files are remembered, each until its last name was seen. The folder of the first name is held
 //! that long, so that its mode does not keep the links from being made.
 
@@ -9,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Shared;
 use super::folder::{Folder, release};
+use super::report::ActionKind;
+use super::verify::compare;
 use crate::Counters;
 use crate::id::Id;
 use crate::target::Place;
@@ -36,7 +43,12 @@ enum State {
     /// The first name is being restored; these wait for it.
     Waiting(Vec<Name>),
     Done(Arc<Folder>, Vec<u8>),
+    /// The first name stays as it was. Nothing is linked to it before its content was read.
+    Kept(Arc<Folder>, Vec<u8>, Identity),
 }
+
+/// Which file a name stands for.
+type Identity = (u64, u64);
 
 /// A name to be linked.
 pub(super) struct Name {
@@ -79,28 +91,103 @@ impl Links {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a name, of a file with `links` names.
-    pub(super) fn claim(&self, key: LinkKey, links: u64, name: Name, shared: &Shared<'_>) -> Claim {
+    /// Takes a name of the file `node`. `there` is what has the name now, if that passes for the file.
+    pub(super) fn claim(
+        &self,
+        key: LinkKey,
+        (node, there): (&Node, Option<Identity>),
+        name: Name,
+        shared: &Shared<'_>,
+    ) -> Claim {
+        self.prove(key, node, there, shared);
         let mut map = self.map();
         let Some(link) = map.get_mut(&key) else {
-            map.insert(key, Link { names_left: links - 1, state: State::Waiting(Vec::new()) });
+            map.insert(key, Link { names_left: node.links - 1, state: State::Waiting(Vec::new()) });
             return Claim::First;
         };
         link.names_left = link.names_left.saturating_sub(1);
-        let is_last = link.names_left == 0;
-        let (first, first_name) = match &mut link.state {
+        let first = match &mut link.state {
             State::Waiting(names) => {
                 names.push(name);
                 return Claim::Taken;
             }
-            State::Done(first, first_name) => (Arc::clone(first), first_name.clone()),
+            State::Done(first, first_name) => Some((Arc::clone(first), first_name.clone())),
+            // The name is one of that file already, or else it would have been proved.
+            State::Kept(..) => None,
         };
-        let over = if is_last { map.remove(&key) } else { None };
+        let over = if link.names_left == 0 { map.remove(&key) } else { None };
         drop(map);
-        make(&first, &first_name, name, shared);
-        release(first, shared);
+        match first {
+            None => {
+                if shared.tally.is_heard() {
+                    shared.tally.act(ActionKind::Update, &name.folder.path_of(&name.name), 0);
+                }
+                release(name.folder, shared);
+            }
+            Some((first, first_name)) => {
+                make(&first, &first_name, name, shared);
+                release(first, shared);
+            }
+        }
         over.into_iter().for_each(|link| link.release(shared));
         Claim::Taken
+    }
+
+    /// Where a name is about to be linked to a file that stays as it was: reads whether that has the content of
+    /// `node`. If not, it is no longer the first.
+    fn prove(&self, key: LinkKey, node: &Node, there: Option<Identity>, shared: &Shared<'_>) {
+        let (first, first_name) = match self.map().get(&key) {
+            Some(Link { state: State::Kept(first, first_name, identity), .. })
+                if there != Some(*identity) =>
+            {
+                (Arc::clone(first), first_name.clone())
+            }
+            _ => return,
+        };
+        let content = node.content.as_deref().unwrap_or_default();
+        let is_right = first
+            .target()
+            .is_some_and(|target| compare(shared, (target, &first_name), content, &mut Vec::new()).is_ok());
+        let mut map = self.map();
+        let wrong = if is_right { None } else { map.remove(&key) };
+        if let Some(link) = map.get_mut(&key) {
+            link.state = State::Done(Arc::clone(&first), first_name);
+        }
+        drop(map);
+        wrong.into_iter().for_each(|link| link.release(shared));
+        release(first, shared);
+    }
+
+    /// Notes that a name of the file `node` stays as it is, with what is there if others may be linked to that.
+    pub(super) fn pass(
+        &self,
+        key: LinkKey,
+        node: &Node,
+        kept: Option<(&Arc<Folder>, Identity)>,
+        shared: &Shared<'_>,
+    ) {
+        let mut map = self.map();
+        let over = match (map.get_mut(&key), kept) {
+            (None, None) => None,
+            (None, Some((folder, identity))) => {
+                let state = State::Kept(Arc::clone(folder), node.name.clone(), identity);
+                map.insert(key, Link { names_left: node.links - 1, state })
+            }
+            (Some(link), _) => {
+                link.names_left = link.names_left.saturating_sub(1);
+                let is_over = link.names_left == 0 && !matches!(link.state, State::Waiting(_));
+                if is_over { map.remove(&key) } else { None }
+            }
+        };
+        drop(map);
+        over.into_iter().for_each(|link| link.release(shared));
+    }
+
+    /// Says that the first name, which is in `folder`, has kept its content.
+    pub(super) fn keep(&self, key: LinkKey, (folder, name): (&Arc<Folder>, &[u8]), identity: Identity) {
+        if let Some(link) = self.map().get_mut(&key) {
+            link.state = State::Kept(Arc::clone(folder), name.to_vec(), identity);
+        }
     }
 
     /// Says what became of the first name, which is in `folder`.
@@ -154,7 +241,7 @@ impl Links {
 impl Link {
     fn release(self, shared: &Shared<'_>) {
         match self.state {
-            State::Done(folder, _) => release(folder, shared),
+            State::Done(folder, _) | State::Kept(folder, ..) => release(folder, shared),
             State::Waiting(names) => names.into_iter().for_each(|name| release(name.folder, shared)),
         }
     }

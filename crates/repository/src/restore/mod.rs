@@ -3,8 +3,9 @@
 //! One thread walks the tree, makes folders, links and special files, and gathers the blobs of files in windows;
 //! the windows leave it as reads of neighbouring blobs, which workers decode once and write to wherever they
 //! belong. A folder gets its mode, owner and times when the last entry in it is done. An entry that cannot be
-//! restored costs one line in the report. What a crash leaves behind is files that only their owner may read,
-//! or hidden ones beside those they were to replace; a cancel leaves neither.
+//! restored costs one line in the report. What a crash leaves behind is files marked as unfinished, which the next
+//! restore replaces whatever it may overwrite, or hidden ones beside those they were to replace; a cancel leaves
+//! neither.
 
 mod budget;
 mod delete;

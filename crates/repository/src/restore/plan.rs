@@ -33,8 +33,8 @@ pub(super) struct Planner<'a> {
 enum Decision {
     Make(Place),
     /// The content is there already.
-    Update,
-    Skip,
+    Update(Existing),
+    Skip(Existing),
 }
 
 impl<'a> Planner<'a> {
@@ -97,14 +97,15 @@ impl<'a> Planner<'a> {
         let Some(existing) = target.look(&node.name)? else { return Ok(Decision::Make(Place::New)) };
         let options = self.shared.options;
         let may_overwrite = match options.overwrite {
+            _ if existing.is_unfinished => true,
             Overwrite::Always => true,
-            Overwrite::IfChanged if is_same(node, &existing) => return Ok(Decision::Update),
+            Overwrite::IfChanged if is_same(node, &existing) => return Ok(Decision::Update(existing)),
             Overwrite::IfChanged => true,
             Overwrite::IfNewer => node.mtime > existing.mtime,
             Overwrite::Never => false,
         };
         if !may_overwrite {
-            return Ok(Decision::Skip);
+            return Ok(Decision::Skip(existing));
         }
         if existing.kind == ExistingKind::Folder && !options.dry_run {
             // A folder with content gives way only to who asked for deletions.
@@ -119,8 +120,8 @@ impl<'a> Planner<'a> {
         let decision = self.decide(folder, node).map_err(|cause| Failure::Entry("restore", cause))?;
         folder.note_entry();
         let (kind, place) = match decision {
-            Decision::Skip => (ActionKind::Skip, Place::Over),
-            Decision::Update => (ActionKind::Update, Place::Over),
+            Decision::Skip(_) => (ActionKind::Skip, Place::Over),
+            Decision::Update(_) => (ActionKind::Update, Place::Over),
             Decision::Make(place) => (place.into(), place),
         };
         if matches!(kind, ActionKind::Skip | ActionKind::Update) {
@@ -128,20 +129,34 @@ impl<'a> Planner<'a> {
         } else if self.shared.options.dry_run {
             self.count_dry(node);
         }
-        if kind == ActionKind::Skip || self.shared.options.dry_run {
+        if self.shared.options.dry_run {
             self.shared.tally.act(kind, path, node.size);
             return Ok(());
         }
         let link = LinkKey::of(node);
+        let links = &self.shared.links;
+        if let (Some(key), Decision::Skip(existing)) = (link, &decision) {
+            let kept = passes(node, existing).then_some((folder, existing.identity));
+            links.pass(key, node, kept, self.shared);
+        }
+        let existing = match decision {
+            Decision::Skip(_) => {
+                self.shared.tally.act(kind, path, node.size);
+                return Ok(());
+            }
+            Decision::Update(existing) => Some(existing),
+            Decision::Make(_) => None,
+        };
         if let Some(key) = link {
             let name = Name { folder: Arc::clone(folder), name: node.name.clone(), place };
-            if let Claim::Taken = self.shared.links.claim(key, node.links, name, self.shared) {
+            let identity = existing.map(|existing| existing.identity);
+            if let Claim::Taken = links.claim(key, (node, identity), name, self.shared) {
                 return Ok(());
             }
         }
-        match node.kind {
-            NodeKind::File if kind == ActionKind::Update => self.update(folder, node, link)?,
-            NodeKind::File => return self.restore(folder, node, path, (place, link)),
+        match (&node.kind, existing) {
+            (NodeKind::File, Some(existing)) => self.update(folder, node, (link, &existing))?,
+            (NodeKind::File, None) => return self.restore(folder, node, path, (place, link)),
             _ => self.special(folder, node, (place, link))?,
         }
         self.shared.tally.act(kind, path, node.size);
@@ -168,14 +183,22 @@ impl<'a> Planner<'a> {
     }
 
     /// Sets all but the content of a file whose content is there.
-    fn update(&self, folder: &Arc<Folder>, node: &Node, link: Option<LinkKey>) -> Result<(), Failure> {
+    fn update(
+        &self,
+        folder: &Arc<Folder>,
+        node: &Node,
+        (link, existing): (Option<LinkKey>, &Existing),
+    ) -> Result<(), Failure> {
         let Some(target) = folder.target() else { return Ok(()) };
         let updated = match target.open_file(&node.name) {
             Ok(file) => file.finish(node).map_err(|e| Failure::Entry("restore all of", e.into())),
             Err(error) => Err(Failure::Entry("open", error.into())),
         };
-        if let Some(key) = link {
-            self.shared.links.settle(key, updated.is_ok(), (folder, &node.name), self.shared);
+        let first = (folder, node.name.as_slice());
+        match link {
+            Some(key) if updated.is_ok() => self.shared.links.keep(key, first, existing.identity),
+            Some(key) => self.shared.links.settle(key, false, first, self.shared),
+            None => {}
         }
         updated
     }
@@ -234,7 +257,8 @@ impl<'a> Planner<'a> {
     }
 
     fn size_of(&self, content: &[crate::id::BlobId]) -> Result<u64> {
-        content.iter().try_fold(0u64, |size, id| Ok(size.saturating_add(self.locate(id)?.plain_length())))
+        let mut content = self.shared.ctx.cancel.checked(content);
+        content.try_fold(0u64, |size, id| Ok(size.saturating_add(self.locate(id?)?.plain_length())))
     }
 
     fn locate(&self, id: &crate::id::BlobId) -> Result<Location> {
@@ -248,7 +272,8 @@ impl<'a> Planner<'a> {
         if content.len() > 1 {
             self.window.note_long_file();
         }
-        for id in content {
+        for id in self.shared.ctx.cancel.checked(content) {
+            let id = id?;
             let location = self.locate(id)?;
             let length = location.plain_length();
             if self.shared.options.sparse && self.shared.zeros.contains(id) {
@@ -318,6 +343,12 @@ impl Visitor for Planner<'_> {
         self.shared.tally.pass_over(path);
         self.shared.tally.lose(path, op, cause);
     }
+}
+
+/// Whether what is there may be linked to, should its content be that of the snapshot: its other names would share
+/// what is said of the file as well.
+fn passes(node: &Node, existing: &Existing) -> bool {
+    is_same(node, existing) && (existing.mode, existing.uid, existing.gid) == (node.mode, node.uid, node.gid)
 }
 
 /// Whether what is there passes for the file of the snapshot. One with further names that the snapshot does not

@@ -62,7 +62,7 @@ fn read_all(shared: &Shared<'_>, files: &Receiver<Restored>) {
             continue;
         }
         shared.ctx.counters.set_item(&shown(&file.path));
-        match compare(shared, &file, &mut buffer) {
+        match compare(shared, (&*file.folder, &file.name), &file.content, &mut buffer) {
             Ok(()) => shared.tally.report().verified += 1,
             Err(cause) => shared.tally.lose(&file.path, "verify", cause),
         }
@@ -70,10 +70,16 @@ fn read_all(shared: &Shared<'_>, files: &Receiver<Restored>) {
     }
 }
 
-fn compare(shared: &Shared<'_>, file: &Restored, buffer: &mut Vec<u8>) -> Result<(), Cause> {
-    let open = file.folder.open_file(&file.name)?;
+/// Reads a file; fails unless it has this content and no other.
+pub(super) fn compare(
+    shared: &Shared<'_>,
+    (folder, name): (&dyn TargetFolder, &[u8]),
+    content: &[BlobId],
+    buffer: &mut Vec<u8>,
+) -> Result<(), Cause> {
+    let open = folder.open_file(name)?;
     let mut offset = 0;
-    for id in &file.content {
+    for id in content {
         shared.ctx.cancel.check()?;
         let blob = BlobRef { kind: BlobKind::Data, id: *id };
         let location = shared.repository.index().get(blob);

@@ -1,7 +1,8 @@
 //! A file of the target while it is open.
 //!
 //! A new file has its name from the start, one that replaces another gets it when it is complete. Dropped before it was
-//! placed, it is removed.
+//! placed, it is removed. A crash leaves it with the mode of an unfinished file, by which the next restore knows that
+//! it is not what a snapshot or the user put there.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -14,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lifeboat_repository::target::{Place, TargetError, TargetFile};
 use lifeboat_repository::tree::Node;
 use rustix::fs::{
-    Advice, AtFlags, FileType, Mode, OFlags, RenameFlags, fadvise, fstat, openat, renameat, renameat_with,
-    statat, unlinkat,
+    Advice, AtFlags, FileType, Mode, OFlags, RenameFlags, fadvise, fchmod, fstat, openat, renameat,
+    renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -24,6 +25,8 @@ use super::super::node::file_type;
 use super::Grounds;
 use super::metadata::{Handle, set_metadata};
 
+/// The mode of a file until it is finished, which nobody gives to any other: its owner may not even read it.
+pub(super) const UNFINISHED: Mode = Mode::SVTX.union(Mode::WUSR);
 /// What an incomplete file is called beside its name.
 const PART: &[u8] = b".partial";
 /// The longest name file systems take.
@@ -50,11 +53,10 @@ impl FilesFile {
         let fd = dir.fd()?;
         let create = |name: &CStr| {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let private = Mode::RUSR | Mode::WUSR;
-            match openat(&*fd, name, flags, private) {
+            match openat(&*fd, name, flags, UNFINISHED) {
                 Err(Errno::MFILE | Errno::NFILE) => {
                     dir.pool().close_all();
-                    openat(&*fd, name, flags, private)
+                    openat(&*fd, name, flags, UNFINISHED)
                 }
                 created => created,
             }
@@ -126,6 +128,7 @@ impl TargetFile for FilesFile {
 
     fn keep_part(&self) -> io::Result<Vec<u8>> {
         let fd = self.dir.fd()?;
+        fchmod(&self.file, Mode::RUSR | Mode::WUSR)?;
         for number in 0..100 {
             let part = part_name(&self.final_name, number);
             let renamed = renameat_with(&*fd, &self.name, &*fd, c_string(&part)?, RenameFlags::NOREPLACE);

@@ -20,8 +20,8 @@ use rustix::process::geteuid;
 
 use super::super::dir::{Dir, Reach};
 use super::super::listing::{Listing, Room};
-use super::super::node::{file_type, size};
-use super::file::FilesFile;
+use super::super::node::{file_type, mode_bits, size};
+use super::file::{FilesFile, UNFINISHED};
 use super::metadata::{Handle, set_metadata};
 use super::remove::remove_tree;
 use super::{Grounds, checked_name};
@@ -248,5 +248,16 @@ fn existing(stat: &Stat) -> Existing {
     let mtime = NodeTime { seconds: stat.st_mtime, nanoseconds };
     #[expect(clippy::useless_conversion, reason = "the width differs between architectures")]
     let links = u64::from(stat.st_nlink);
-    Existing { kind, size: size(stat), mtime, links }
+    let bits = Mode::from_raw_mode(stat.st_mode);
+    Existing {
+        kind,
+        size: size(stat),
+        mtime,
+        links,
+        mode: mode_bits(stat.st_mode),
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        identity: (stat.st_dev, stat.st_ino),
+        is_unfinished: kind == ExistingKind::File && bits == UNFINISHED,
+    }
 }

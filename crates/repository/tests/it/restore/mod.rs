@@ -3,6 +3,7 @@
 mod faults;
 mod handmade;
 mod hostile;
+mod links;
 mod options;
 
 use std::path::Path;
