@@ -105,7 +105,7 @@ fn summary(report: &PruneReport) -> Summary {
             kept_damaged: report.packs_kept_damaged,
             not_deleted: report.packs_not_deleted,
         },
-        num_errors: report.problem_count,
+        num_errors: report.problem_count + report.packs_not_deleted,
     }
 }
 
@@ -113,11 +113,18 @@ fn tell(app: &App, report: &PruneReport) -> anyhow::Result<Status> {
     for problem in &report.problems {
         app.output.error(problem);
     }
+    for (pack, cause) in &report.undeleted {
+        app.output.error(format_args!("cannot remove pack {pack}: {}", text::chain(cause)));
+    }
     if report.packs_not_deleted > 0 {
         let packs = text::count(report.packs_not_deleted, "pack");
-        app.output.warn(format_args!("{packs} could not be deleted; the next prune tries again"));
+        app.output.warn(format_args!("{packs} could not be removed; the next prune tries again"));
     }
-    let status = if report.is_complete() { Status::Success } else { Status::Failure };
+    let status = match report.problem_count {
+        _ if report.is_complete() => Status::Success,
+        0 => Status::Incomplete,
+        _ => Status::Failure,
+    };
     if app.output.is_json() {
         app.output.json(&summary(report))?;
         return Ok(status);

@@ -1,4 +1,5 @@
-//! What cannot be saved costs one line in the report and exit code 3, never the backup and never a silent success.
+//! What cannot be saved, restored or removed costs one line in the report and an exit code, never the whole and never a
+//! silent success.
 //!
 //! The faults are real: system calls that fail, files that change at a moment chosen by `strace`, users who may not
 //! read.
@@ -9,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use lifeboat_testkit::random::Random;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -256,4 +258,64 @@ fn a_path_listed_in_a_file_that_is_not_there_costs_one_line() {
     let ran = vault.lifeboat(&["backup", "--files-from", &vault.sandbox.arg("list")]);
     expect_one_loss(ran, &vault.sandbox.path("source/gone"), "find", "No such file");
     assert_eq!(expect_the_rest(&vault), Some(5 << 20));
+}
+
+#[test]
+fn a_file_that_fills_the_disk_costs_one_line_and_leaves_nothing_behind() {
+    let (vault, file) = troubled();
+    // Of so many blobs that each of the threads that restore writes several.
+    fs::write(&file, Random::new(1).bytes(24 << 20)).unwrap();
+    vault.back_up(&[]);
+    let target = vault.sandbox.path("target");
+    let restored = crate::shared_vault::restored(&target, &file);
+    let arguments = ["restore", "latest", "--no-progress", "--target", target.to_str().unwrap()];
+    let full = "pwrite64:error=ENOSPC:when=2+";
+    let ran = finish(spawn(&mut with_fault(&vault, &restored, full, &arguments))).expect_code(1);
+    let named: Vec<_> = ran.stderr.lines().filter(|line| line.contains("No space left on device")).collect();
+    assert_eq!(named.len(), 1, "{}", ran.stderr);
+    assert!(named[0].contains(&format!("cannot write {}", file.display())), "{}", ran.stderr);
+    let beside: Vec<_> =
+        fs::read_dir(restored.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(beside.len() == 2 && beside.iter().all(|name| name != "troubled"), "{beside:?}");
+    vault.lifeboat(&arguments).ok();
+    assert_eq!(fs::read(restored).unwrap(), fs::read(file).unwrap());
+}
+
+#[test]
+fn packs_that_cannot_be_removed_are_named_with_the_cause() {
+    let (vault, _) = troubled();
+    let id = vault.back_up(&[])["snapshot_id"].as_str().unwrap().to_owned();
+    vault.lifeboat(&["forget", &id]).ok();
+    let data = vault.place.join("data");
+    let folders = || fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
+    let packs: Vec<_> = folders().flat_map(|folder| fs::read_dir(folder).unwrap()).collect();
+    let close =
+        |mode| folders().for_each(|path| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap());
+    let mut command = vault.command_of_nobody(&["prune", "--json"]);
+    close(0o555);
+    let ran = finish(spawn(&mut command)).expect_code(3);
+    close(0o755);
+    let errors: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_kind = |kind: &str| errors.iter().filter(|line| line["message_type"] == kind).collect::<Vec<_>>();
+    let mut told: Vec<_> = of_kind("error").iter().map(|line| line["message"].to_string()).collect();
+    told.sort();
+    let mut names: Vec<_> =
+        packs.into_iter().map(|pack| pack.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(told.len(), names.len(), "{errors:?}");
+    for (told, name) in told.iter().zip(&names) {
+        assert!(
+            told.contains(&format!("cannot remove pack {name}")) && told.contains("Permission denied"),
+            "{told}"
+        );
+    }
+    assert_eq!(of_kind("warning").len(), 1, "{errors:?}");
+    let summary = ran.json();
+    assert_eq!(
+        (&summary["packs"]["not_deleted"], &summary["num_errors"]),
+        (&names.len().into(), &names.len().into())
+    );
+    vault.restic().check();
+    vault.lifeboat(&["prune"]).ok();
+    assert_eq!(folders().flat_map(|folder| fs::read_dir(folder).unwrap()).count(), 0);
 }

@@ -10,6 +10,8 @@ mod floors;
 #[cfg(test)]
 mod interruptions;
 #[cfg(test)]
+mod key_kills;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod losses;

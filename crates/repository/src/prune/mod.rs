@@ -315,7 +315,7 @@ impl Pruning<'_> {
                 Err(error) if error.kind == StorageErrorKind::Cancelled => return Err(error.into()),
                 Err(error) if error.kind != StorageErrorKind::NotFound => {
                     Counters::add(&self.ctx.counters.errors, 1);
-                    report.packs_not_deleted += 1;
+                    report.add_undeleted(*pack, error.into());
                 }
                 _ => Counters::add(&self.ctx.counters.items_done, 1),
             }

@@ -2,6 +2,8 @@
 
 use super::plan::{Fate, PackInfo, Plan};
 use crate::check::Problem;
+use crate::error::Error;
+use crate::id::PackId;
 use crate::index::Index;
 
 /// A number of blobs, and their sealed bytes.
@@ -11,8 +13,11 @@ pub struct Amount {
     pub bytes: u64,
 }
 
+/// So many packs that could not be deleted are named, the rest is counted.
+const MOST_NAMED: usize = 1000;
+
 /// What a prune found and did; of a dry run, what it would do.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct PruneReport {
     /// What the snapshots need, each blob once.
     pub used: Amount,
@@ -48,6 +53,8 @@ pub struct PruneReport {
     pub packs_kept_damaged: u64,
     /// Packs that the storage failed to delete. They are in no index, and the next prune tries again.
     pub packs_not_deleted: u64,
+    /// Why, of the first thousand of them.
+    pub undeleted: Vec<(PackId, Error)>,
     pub index_files_written: u64,
     pub index_files_deleted: u64,
     /// Temporary files of interrupted writes that were removed.
@@ -58,6 +65,13 @@ impl PruneReport {
     /// True when all that was to be done was done.
     pub fn is_complete(&self) -> bool {
         self.problem_count == 0 && self.packs_not_deleted == 0
+    }
+
+    pub(super) fn add_undeleted(&mut self, pack: PackId, cause: Error) {
+        self.packs_not_deleted += 1;
+        if self.undeleted.len() < MOST_NAMED {
+            self.undeleted.push((pack, cause));
+        }
     }
 
     pub(super) fn describe(&mut self, plan: &Plan, index: &Index) {
