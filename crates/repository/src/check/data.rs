@@ -257,7 +257,8 @@ impl<'p> PackStream<'p> {
 
     /// The bytes of the part from where the stream is to `stop`.
     fn passed(&self, stop: u64) -> &[u8] {
-        let from_behind = |place: u64| self.part.len().saturating_sub((self.part_end - place) as usize);
+        let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let from_behind = |place: u64| self.part.len().saturating_sub(bytes(self.part_end - place));
         self.part.get(from_behind(self.at)..from_behind(stop)).unwrap_or_default()
     }
 }
