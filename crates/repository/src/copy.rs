@@ -68,20 +68,23 @@ pub fn copy_snapshots(
     let live = LiveSet::new(&ends.from.index());
     let (findings, report) = (Findings::default(), CopyReport::default());
     let mut copying = Copying { ends, saving, workers, ctx, live, findings, report };
-    let present = copying.present()?;
     let mut seen = BTreeSet::new();
-    let mut waiting = Vec::new();
+    let mut wanted = Vec::new();
     for id in snapshots.iter().filter(|id| seen.insert(**id)) {
         ctx.cancel.check()?;
         match ends.from.load_snapshot(*id) {
             Err(error) => copying.hold_back(*id, Some(Problem::of_error(FileId::from(*id), &error))),
             Ok(snapshot) => {
-                let original = snapshot.original.unwrap_or(*id);
-                match present.get(&(original, fingerprint(&snapshot))) {
-                    Some(copy) => copying.report.skipped.push((*id, *copy)),
-                    None => waiting.push(*id),
-                }
+                wanted.push((*id, (snapshot.original.unwrap_or(*id), fingerprint(&snapshot))));
             }
+        }
+    }
+    let present = copying.present(&wanted.iter().map(|(_, key)| *key).collect())?;
+    let mut waiting = Vec::new();
+    for (id, key) in wanted {
+        match present.get(&key) {
+            Some(copy) => copying.report.skipped.push((id, *copy)),
+            None => waiting.push(id),
         }
     }
     for together in waiting.chunks(SNAPSHOTS_TOGETHER) {
@@ -92,6 +95,9 @@ pub fn copy_snapshots(
     (report.problems, report.problem_count) = (kept.problems, kept.problem_count);
     Ok(report)
 }
+
+/// The snapshot that one is a copy of, or itself, and what it says.
+type Key = (SnapshotId, Id);
 
 struct Copying<'c> {
     ends: CopyEnds<'c>,
@@ -105,8 +111,8 @@ struct Copying<'c> {
 }
 
 impl Copying<'_> {
-    /// The snapshots that the second repository has, by the snapshot they are copies of and what they say.
-    fn present(&self) -> Result<BTreeMap<(SnapshotId, Id), SnapshotId>> {
+    /// Those of the wanted snapshots that the second repository has.
+    fn present(&self, wanted: &BTreeSet<Key>) -> Result<BTreeMap<Key, SnapshotId>> {
         let ids = list_ids(self.ends.to.storage(), FileKind::Snapshot)?;
         self.ctx.counters.begin_phase("load snapshots", ids.len() as u64, 0);
         let mut present = BTreeMap::new();
@@ -116,8 +122,8 @@ impl Copying<'_> {
                 Err(error) => self.findings.problem(Problem::of_error(FileId::from(id), &error)),
                 Ok(snapshot) => {
                     let says = fingerprint(&snapshot);
-                    present.insert((id, says), id);
-                    present.extend(snapshot.original.map(|original| ((original, says), id)));
+                    let keys = [Some(id), snapshot.original].into_iter().flatten().map(|id| (id, says));
+                    present.extend(keys.filter(|key| wanted.contains(key)).map(|key| (key, id)));
                 }
             }
             Counters::add(&self.ctx.counters.items_done, 1);

@@ -22,7 +22,7 @@ const TOGETHER_BYTES: u64 = 4 << 20;
 /// Reading this much for nothing is cheaper than another read.
 const GAP_BYTES: u64 = 64 << 10;
 /// Trees from this size on never lie in memory as a whole.
-const GIANT_BYTES: u64 = 16 << 20;
+const GIANT_BYTES: u64 = 8 << 20;
 
 /// What to bring, and where to.
 pub(crate) struct Transfer<'t> {

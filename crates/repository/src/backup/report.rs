@@ -11,6 +11,8 @@ use crate::source::EntryError;
 
 /// More lost entries than this are counted, not named: a list must not outgrow memory.
 const MOST_NAMED: usize = 50_000;
+/// Nor must deep paths.
+const MOST_NAMED_BYTES: usize = 8 << 20;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ItemCounts {
@@ -81,12 +83,15 @@ pub struct BackupReport {
     /// What could not be read of the parent. Its files were read from the source again.
     pub parent_errors: Vec<Error>,
     pub(super) saw_a_root: bool,
+    /// Of the paths in `lost`.
+    named_bytes: usize,
 }
 
 impl BackupReport {
     pub(super) fn lose(&mut self, error: EntryError) {
         self.lost_count += 1;
-        if self.lost.len() < MOST_NAMED {
+        if self.lost.len() < MOST_NAMED && self.named_bytes < MOST_NAMED_BYTES {
+            self.named_bytes += error.path.as_os_str().len();
             self.lost.push(error);
         }
     }

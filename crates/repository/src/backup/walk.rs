@@ -18,8 +18,10 @@ use crate::{Counters, Ctx};
 const BATCH_STEPS: usize = 512;
 /// or this many files to read,
 const BATCH_FILES: usize = 64;
-/// or this much to read.
+/// or this much to read, the paths to it included,
 const BATCH_BYTES: u64 = 1 << 20;
+/// or nodes that take this much: lists of blobs, attributes, names.
+const BATCH_NODE_BYTES: usize = 256 << 10;
 
 /// One step of the walk, for the assembler.
 pub(super) enum Step {
@@ -55,6 +57,7 @@ pub(super) struct Walker<'a> {
     steps: Vec<Step>,
     jobs: Vec<FileJob>,
     job_bytes: u64,
+    node_bytes: usize,
     ctx: &'a Ctx,
 }
 
@@ -69,7 +72,8 @@ impl<'a> Walker<'a> {
         ctx: &'a Ctx,
     ) -> Self {
         let report = BackupReport::default();
-        Self { parent, detection, outlets, report, steps: Vec::new(), jobs: Vec::new(), job_bytes: 0, ctx }
+        let (steps, jobs) = (Vec::new(), Vec::new());
+        Self { parent, detection, outlets, report, steps, jobs, job_bytes: 0, node_bytes: 0, ctx }
     }
 
     /// Walks to the end, or until cancelled, or until the pipeline behind has failed.
@@ -89,7 +93,8 @@ impl<'a> Walker<'a> {
             }
             let is_full = self.steps.len() >= BATCH_STEPS
                 || self.jobs.len() >= BATCH_FILES
-                || self.job_bytes >= BATCH_BYTES;
+                || self.job_bytes >= BATCH_BYTES
+                || self.node_bytes >= BATCH_NODE_BYTES;
             if is_full && self.flush().is_err() {
                 return;
             }
@@ -107,7 +112,7 @@ impl<'a> Walker<'a> {
                 self.report.saw_a_root = true;
                 self.complete(&mut entry);
                 Counters::add(&self.ctx.counters.items_done, 1);
-                self.steps.push(Step::Node(Box::new(entry.node)));
+                self.push_node(entry.node);
             }
             Event::Leave => {
                 self.parent.leave();
@@ -122,6 +127,7 @@ impl<'a> Walker<'a> {
         let old = self.parent.find(&entry.node.name).filter(|old| old.kind == NodeKind::Dir);
         let old_subtree = old.and_then(|old| old.subtree);
         self.parent.enter(old_subtree);
+        self.node_bytes += entry.node.memory_bytes();
         self.steps.push(Step::Enter { node: Box::new(entry.node), old_subtree });
     }
 
@@ -138,15 +144,21 @@ impl<'a> Walker<'a> {
                 self.report.bytes_processed += node.size;
                 Counters::add(&self.ctx.counters.items_done, 1);
                 Counters::add(&self.ctx.counters.bytes_done, node.size);
-                self.steps.push(Step::Node(Box::new(node)));
+                self.push_node(node);
             }
             old => {
-                self.job_bytes += entry.node.size;
+                self.job_bytes = self.job_bytes.saturating_add(entry.node.size);
+                self.job_bytes = self.job_bytes.saturating_add(entry.path.as_os_str().len() as u64);
                 let is_changed = old.as_ref().is_some_and(|old| old.kind == NodeKind::File);
                 self.jobs.push(FileJob { entry, is_changed });
                 self.steps.push(Step::File);
             }
         }
+    }
+
+    fn push_node(&mut self, node: Node) {
+        self.node_bytes += node.memory_bytes();
+        self.steps.push(Step::Node(Box::new(node)));
     }
 
     fn complete(&mut self, entry: &mut Entry) {
@@ -180,7 +192,7 @@ impl<'a> Walker<'a> {
         }
         let steps = std::mem::take(&mut self.steps);
         let jobs = std::mem::take(&mut self.jobs);
-        self.job_bytes = 0;
+        (self.job_bytes, self.node_bytes) = (0, 0);
         let outcomes = if jobs.is_empty() { None } else { Some(self.send_work(jobs)?) };
         self.outlets.batches.send(Batch { steps, outcomes }).map_err(|_| Disconnected)
     }

@@ -231,6 +231,9 @@ impl<'a> Worker<'a> {
             ChunkJob::Tree { id, .. } => *id,
         };
         let result = self.saver.save(BlobRef { kind, id }, plaintext, &mut self.codec, &mut self.sealed);
+        if self.sealed.capacity() > LARGEST_SPARE_BYTES {
+            self.sealed = Vec::new();
+        }
         let result = match result {
             Ok(saved) => Some(SavedChunk { id, bytes_added: saved.plain_bytes() }),
             Err(error) => {

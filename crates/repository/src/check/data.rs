@@ -23,7 +23,7 @@ use crate::storage::FileId;
 
 const PART_BYTES: u64 = 1 << 20;
 /// Blobs up to this size are decoded in memory.
-const IN_MEMORY_BYTES: u64 = 16 << 20;
+const IN_MEMORY_BYTES: u64 = 8 << 20;
 /// restic refuses longer headers.
 const MOST_HEADER_BYTES: u64 = 16 << 20;
 const HEADER_LENGTH_BYTES: u64 = 4;

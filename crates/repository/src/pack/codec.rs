@@ -5,11 +5,15 @@
 use std::num::NonZeroU32;
 
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::CParameter;
 
 use crate::blob::BlobRef;
 use crate::crypto::MasterKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::BlobId;
+
+/// A buffer grown beyond this by a rare blob is not kept.
+const KEPT_BYTES: usize = 4 << 20;
 
 /// How hard to try to make blobs smaller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +35,15 @@ impl Compression {
             Self::Max => Some(19),
         }
     }
+
+    /// What keeps the tables of zstd small: by itself level 19 takes 80 MiB for each thread that compresses chunks of
+    /// 8 MiB, and gains next to nothing by that on those of usual size.
+    pub(crate) fn limits(self) -> &'static [CParameter] {
+        match self {
+            Self::Off | Self::Auto => &[],
+            Self::Max => &[CParameter::ChainLog(21), CParameter::HashLog(20)],
+        }
+    }
 }
 
 /// Seals and opens blobs with reused buffers.
@@ -46,6 +59,9 @@ impl<'k> BlobCodec<'k> {
         let compressor = compression.level().map(|level| {
             let mut compressor = Compressor::new(level).expect("zstd takes every level up to 22");
             compressor.include_checksum(false).expect("zstd can leave checksums out");
+            for limit in compression.limits() {
+                compressor.set_parameter(*limit).expect("zstd takes tables of this size");
+            }
             compressor
         });
         let decompressor =
@@ -55,6 +71,9 @@ impl<'k> BlobCodec<'k> {
 
     /// Appends the sealed blob to `out`; returns the plaintext length if it was compressed.
     pub fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Option<NonZeroU32> {
+        if self.packed.capacity() > KEPT_BYTES {
+            self.packed = Vec::new();
+        }
         if let Some(compressor) = &mut self.compressor {
             self.packed.clear();
             self.packed.reserve(zstd::zstd_safe::compress_bound(plaintext.len()));

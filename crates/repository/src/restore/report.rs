@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +16,8 @@ use crate::{Counters, Ctx};
 
 /// More lost entries are counted, not named: a list must not outgrow memory.
 const MOST_NAMED: usize = 50_000;
+/// Nor must deep paths.
+const MOST_NAMED_BYTES: usize = 8 << 20;
 
 /// The outcome of a restore.
 #[derive(Debug, Default)]
@@ -84,6 +87,8 @@ pub(super) struct Tally<'a> {
     /// For `verify`: hashes of the paths of files that were not restored.
     passed_over: Option<Mutex<HashSet<u64>>>,
     hasher: RandomState,
+    /// Of the paths of lost entries.
+    named_bytes: AtomicUsize,
     ctx: &'a Ctx,
 }
 
@@ -91,7 +96,8 @@ impl<'a> Tally<'a> {
     pub(super) fn new(options: &RestoreOptions, ctx: &'a Ctx) -> Self {
         let passed_over = options.verify.then(Mutex::default);
         let actions = options.actions.clone();
-        Self { report: Mutex::default(), actions, passed_over, hasher: RandomState::new(), ctx }
+        let (report, hasher, named_bytes) = (Mutex::default(), RandomState::new(), AtomicUsize::new(0));
+        Self { report, actions, passed_over, hasher, named_bytes, ctx }
     }
 
     pub(super) fn finish(self) -> RestoreReport {
@@ -107,7 +113,8 @@ impl<'a> Tally<'a> {
         Counters::add(&self.ctx.counters.errors, 1);
         let mut report = self.report();
         report.lost_count += 1;
-        if report.lost.len() < MOST_NAMED {
+        let named_bytes = self.named_bytes.fetch_add(path.len(), Ordering::Relaxed);
+        if report.lost.len() < MOST_NAMED && named_bytes < MOST_NAMED_BYTES {
             report.lost.push(EntryError { path: shown(path), op, cause: cause.into() });
         }
     }

@@ -77,6 +77,8 @@ pub(crate) struct Saver<'r> {
     data: Mutex<PackBuilder>,
     trees: Mutex<PackBuilder>,
     pending: Mutex<HashSet<BlobRef>>,
+    /// In a dry run, what would be new: never forgotten, and so only half of each id, less than the index takes for it.
+    counted: Mutex<HashSet<[u8; 16]>>,
     distrusted: Mutex<HashSet<PackId>>,
     full: Mutex<Option<Sender<PackBuilder>>>,
     uploads: Receiver<PackBuilder>,
@@ -100,6 +102,7 @@ impl<'r> Saver<'r> {
             data: builder(),
             trees: builder(),
             pending: Mutex::default(),
+            counted: Mutex::default(),
             distrusted: Mutex::default(),
             full: Mutex::new(Some(full)),
             uploads,
@@ -155,6 +158,9 @@ impl<'r> Saver<'r> {
 
     /// True for the first to bring this blob. Whoever claims a blob must add it.
     fn claim(&self, blob: BlobRef) -> bool {
+        if self.mode == SaveMode::DryRun {
+            return !self.is_known(blob) && locked(&self.counted).insert(half_of(blob));
+        }
         // Looked up twice: between the two, an upload may have moved the blob from pending to the index.
         !self.is_known(blob) && locked(&self.pending).insert(blob) && !self.is_known(blob)
     }
@@ -258,6 +264,12 @@ impl Drop for EndUploads<'_> {
     fn drop(&mut self) {
         locked(self.0).take();
     }
+}
+
+/// Half of an id, which tells blobs apart as long as nobody goes to great lengths to deceive a count.
+fn half_of(blob: BlobRef) -> [u8; 16] {
+    let half = blob.id.as_bytes().first_chunk().copied().unwrap_or_default();
+    if blob.kind == BlobKind::Tree { half.map(|byte: u8| !byte) } else { half }
 }
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -80,7 +80,13 @@ impl<'r> TreeBuffer<'r> {
         let seal = SealWriter::new(self.repository.master_key(), spool)?;
         let mut writer = match self.repository.compression().level() {
             None => SpoolWriter::Plain(Box::new(seal)),
-            Some(level) => SpoolWriter::Packed(Box::new(Encoder::new(seal, level)?)),
+            Some(level) => {
+                let mut encoder = Encoder::new(seal, level)?;
+                for limit in self.repository.compression().limits() {
+                    encoder.set_parameter(*limit)?;
+                }
+                SpoolWriter::Packed(Box::new(encoder))
+            }
         };
         self.digest.update(&self.memory);
         writer.write_all(&self.memory)?;

@@ -108,3 +108,13 @@ pub struct Node {
     /// What the program that wrote the node noted as having failed; empty for none.
     pub error: String,
 }
+
+impl Node {
+    /// The memory it takes, more or less.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let attributes = self.extended_attributes.iter();
+        let attributes = attributes.map(|attribute| size_of_val(attribute) + attribute.value.len());
+        let lists = attributes.sum::<usize>() + self.content.as_deref().map_or(0, size_of_val);
+        size_of_val(self) + self.name.len() + self.link_target.len() + lists
+    }
+}
