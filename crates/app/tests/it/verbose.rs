@@ -34,7 +34,7 @@ fn said(messages: Vec<Value>) -> BTreeMap<String, (String, Vec<String>)> {
 /// The lines of a run that begin with one of restic's words, without the folder all items are in.
 fn told(vault: &SharedVault, ran: &Ran) -> Vec<String> {
     const WORDS: [&str; 7] =
-        ["new ", "modified ", "unchanged ", "restored ", "updated ", "deleted ", "there are "];
+        ["new ", "modified ", "unchanged ", "restored ", "updated ", "deleted ", "found "];
     let text = ran.text().replace(vault.source().to_str().unwrap(), "…");
     let lines = text.lines().filter(|line| WORDS.iter().any(|word| line.starts_with(word)));
     lines.map(str::to_owned).collect()
@@ -79,7 +79,7 @@ fn a_backup_tells_people_of_changes_and_when_asked_twice_of_the_rest() {
         |options: &[&str]| told(&vault, &vault.lifeboat(&[&["backup", &source], options].concat()).ok());
     assert_eq!(backup(&["--dry-run"]), [""; 0]);
     let mut changes = backup(&["--dry-run", "-v"]);
-    assert!(changes.iter().any(|line| line == "there are 5 files of 35 B"), "{changes:?}");
+    assert!(changes.iter().any(|line| line == "found 5 files of 35 B"), "{changes:?}");
     changes.retain(|line| line.contains('…'));
     assert_eq!(changes[..2], ["modified  …/changed, 17 B added", "new       …/dir/new, 0 B added"]);
     assert!(changes[2].starts_with("modified  …/dir/, ") && changes[3].starts_with("modified  …/, "));

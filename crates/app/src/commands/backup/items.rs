@@ -70,5 +70,5 @@ pub(super) fn tell_scanned(app: &App, took: Duration) {
         let json = ItemJson::new("scan_finished", String::new(), took);
         drop(app.output.json(&ItemJson { data_size: bytes, total_files: Some(files), ..json }));
     }
-    app.output.detail(format_args!("there are {} of {}", text::count(files, "file"), text::bytes(bytes)));
+    app.output.detail(format_args!("found {} of {}", text::count(files, "file"), text::bytes(bytes)));
 }
