@@ -20,8 +20,10 @@ use serde_json::Value;
 
 use crate::shared_vault::{SharedVault, digest, restored};
 
-/// Snapshots are forgotten until this many are left, so that a long run does not drown.
+/// Snapshots are forgotten until this many are left, so that a long run does not drown;
 const MOST_SNAPSHOTS: usize = 4;
+/// nor in what they leave behind, which is removed once in so many rounds.
+const ROUNDS_BETWEEN_PRUNES: u64 = 16;
 
 /// What an unharmed run takes.
 struct Unharmed {
@@ -194,6 +196,9 @@ impl Victim {
         let new = self.vault.back_up(&[]);
         self.note(&new);
         self.restore(new["snapshot_id"].as_str().unwrap());
+        if self.random.one_in(ROUNDS_BETWEEN_PRUNES) {
+            self.vault.lifeboat(&["prune"]).ok();
+        }
     }
 
     fn clear_locks(&mut self) {
