@@ -11,6 +11,7 @@ mod output;
 mod password;
 mod read;
 mod select;
+mod server;
 mod signals;
 mod vault;
 
@@ -33,6 +34,12 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Status {
     let app = App::new(cli.global);
+    if let cli::Command::Server(args) = &cli.command {
+        return server::run(&app, args).unwrap_or_else(|error| {
+            app.output.failure(&error, Status::Failure);
+            Status::Failure
+        });
+    }
     let ended = signals::cancel_on_signal(app.ctx.cancel.clone())
         .and_then(|()| commands::run(&app, cli.command))
         .and_then(|status| Ok(app.output.flush().map(|()| status)?));

@@ -86,6 +86,8 @@ pub struct Counters {
     pub bytes_read: AtomicU64,
     /// Plaintext bytes of blobs that were new to the repository.
     pub bytes_added: AtomicU64,
+    /// The same for blobs of file content alone.
+    pub data_added: AtomicU64,
     /// Bytes of storage those blobs take, sealed.
     pub bytes_stored: AtomicU64,
     pub errors: AtomicU64,

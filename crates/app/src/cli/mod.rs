@@ -10,6 +10,7 @@ pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod patterns;
 pub(crate) mod restore;
+pub(crate) mod server;
 pub(crate) mod snapshots;
 pub(crate) mod upkeep;
 pub(crate) mod values;
@@ -50,6 +51,7 @@ pub(crate) enum Command {
     Copy(copy::CopyArgs),
     Key(key::KeyArgs),
     Unlock(upkeep::UnlockArgs),
+    Server(server::ServerArgs),
     /// Print the script that completes lifeboat commands in a shell
     Completions {
         /// The shell to print it for

@@ -48,6 +48,7 @@ pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
         Command::Completions { shell } => shell::completions(app, shell),
         Command::Man { folder } => shell::manual(app, &folder),
         Command::Copy(args) => copy::run(app, &args),
+        Command::Server(args) => crate::server::run(app, &args),
     }
 }
 

@@ -176,6 +176,9 @@ impl<'r> Saver<'r> {
             counts.sealed_bytes += sealed_bytes;
         }
         Counters::add(&self.ctx.counters.bytes_added, plain_bytes);
+        if kind == BlobKind::Data {
+            Counters::add(&self.ctx.counters.data_added, plain_bytes);
+        }
         Counters::add(&self.ctx.counters.bytes_stored, sealed_bytes);
         Saved::New { plain_bytes, sealed_bytes }
     }

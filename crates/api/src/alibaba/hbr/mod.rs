@@ -1,0 +1,131 @@
+//! Cloud Backup (HBR), version 2017-09-08: one file for each noun, one row in [`answer`] for each operation.
+
+mod backup_jobs;
+mod clients;
+mod filters;
+mod plans;
+mod restore_jobs;
+mod snapshots;
+mod vaults;
+
+use http::StatusCode;
+use lifeboat_model::filter::Page;
+use lifeboat_service::{Missing, ServiceError};
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Call, WireError};
+
+pub(super) const VERSION: &str = "2017-09-08";
+
+pub(super) async fn answer(action: &str, call: Call<'_>) -> Answer {
+    let body = match action {
+        "CreateVault" => vaults::create(call).await,
+        "DescribeVaults" => vaults::describe(call).await,
+        "DescribeTask" => vaults::task(call).await,
+        "CreateBackupPlan" => plans::create(call).await,
+        "DescribeBackupPlans" => plans::describe(call).await,
+        "ExecuteBackupPlan" => plans::execute(call).await,
+        "DescribeBackupJobs2" => backup_jobs::describe(call).await,
+        "CancelBackupJob" => backup_jobs::cancel(call).await,
+        "SearchHistoricalSnapshots" => snapshots::search(call).await,
+        "CreateRestoreJob" => restore_jobs::create(call).await,
+        "DescribeRestoreJobs2" => restore_jobs::describe(call).await,
+        "CancelRestoreJob" => restore_jobs::cancel(call).await,
+        "DescribeBackupClients" => clients::describe(call).await,
+        _ => {
+            let what = format!("Specified api {action:?} is not found.");
+            Err(WireError::not_found("InvalidAction.NotFound", what))
+        }
+    };
+    Ok(envelope(body?))
+}
+
+/// What every answer of this product begins with.
+fn envelope(body: Value) -> Value {
+    let mut all = Map::new();
+    all.insert("Success".to_owned(), true.into());
+    all.insert("Code".to_owned(), "200".into());
+    all.insert("Message".to_owned(), "successful".into());
+    if let Value::Object(fields) = body {
+        all.extend(fields);
+    }
+    Value::Object(all)
+}
+
+/// The code for a refusal of the service.
+pub(super) fn refuse(error: &ServiceError) -> WireError {
+    let text = error.to_string();
+    match error {
+        ServiceError::Missing(Missing::Vault, id) => {
+            WireError::not_found("VaultNotExist", format!("The vault {id} does not exist."))
+        }
+        ServiceError::Missing(Missing::Task, id) => {
+            WireError::not_found("TaskNotFound", format!("The task {id} does not exist."))
+        }
+        ServiceError::Missing(what, id) => {
+            WireError::not_found("ResourceNotFound", format!("The {what:?} {id} does not exist."))
+        }
+        ServiceError::Exists(_) | ServiceError::Conflict(_) | ServiceError::Quota(_) => {
+            WireError::bad_request("BadRequest", text)
+        }
+        ServiceError::Files(_) => WireError::bad_request("InvalidParameter", text),
+        ServiceError::Unavailable(_) => WireError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceUnavailable",
+            "The catalog does not answer; try again.",
+        ),
+        ServiceError::Internal(_) | ServiceError::Sealed => {
+            tracing::error!(error = %error, cause = ?std::error::Error::source(error), "cannot answer a request");
+            WireError::internal()
+        }
+    }
+}
+
+impl Call<'_> {
+    /// PageNumber and PageSize.
+    fn page(&self) -> Result<Page, WireError> {
+        let number = self.params.number("PageNumber", 1, 1_000_000_000)?.unwrap_or(1);
+        let size = self.params.number("PageSize", 1, 99)?.unwrap_or(10);
+        let to_u32 = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(Page { number: to_u32(number), size: to_u32(size) })
+    }
+
+    fn edition(&self) -> Result<&'static str, WireError> {
+        match self.params.text("Edition") {
+            None | Some("STANDARD") => Ok("STANDARD"),
+            Some("BASIC") => Ok("BASIC"),
+            Some(other) => Err(WireError::invalid("Edition", other, "It must be STANDARD or BASIC.")),
+        }
+    }
+
+    /// A list of texts that comes as a JSON array.
+    fn json_list(&self, name: &str) -> Result<Vec<String>, WireError> {
+        let Some(text) = self.params.text(name) else { return Ok(Vec::new()) };
+        let accepted = "It must be a JSON array of strings, such as [\"/home/*.pdf\"].";
+        serde_json::from_str(text).map_err(|_| WireError::invalid(name, text, accepted))
+    }
+}
+
+fn paged(mut body: Value, page: Page, total: u64) -> Value {
+    if let Value::Object(fields) = &mut body {
+        fields.insert("PageNumber".to_owned(), page.number.into());
+        fields.insert("PageSize".to_owned(), page.size.into());
+        fields.insert("TotalCount".to_owned(), total.into());
+    }
+    body
+}
+
+/// Leaves out what is null: a field is there when something stands behind it.
+fn present(fields: Value) -> Value {
+    match fields {
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect())
+        }
+        other => other,
+    }
+}
+
+/// Nothing but the envelope.
+fn nothing() -> Value {
+    json!({})
+}

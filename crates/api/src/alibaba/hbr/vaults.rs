@@ -1,0 +1,103 @@
+//! CreateVault, DescribeVaults, DescribeTask.
+
+use lifeboat_service::{NewVaultRequest, VaultRow};
+use serde_json::{Value, json};
+
+use super::{paged, present, refuse};
+use crate::alibaba::{Answer, Call, WireError};
+
+pub(super) async fn create(call: Call<'_>) -> Answer {
+    let name = call.params.required("VaultName")?;
+    check_length("VaultName", name, 64)?;
+    let region = call.params.required("VaultRegionId")?;
+    if region != call.service.region() {
+        let accepted = format!("This server's region is {}.", call.service.region());
+        return Err(WireError::invalid("VaultRegionId", region, accepted));
+    }
+    let description = call.params.text("Description").unwrap_or_default();
+    check_length("Description", description, 255)?;
+    one_of(&call, "VaultType", &["STANDARD", "OTS_BACKUP"])?;
+    one_of(&call, "VaultStorageClass", &["STANDARD"])?;
+    one_of(&call, "EncryptType", &["HBR_PRIVATE"])?;
+    let redundancy = one_of(&call, "RedundancyType", &["LRS", "ZRS"])?.unwrap_or("LRS");
+    let request = NewVaultRequest {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        redundancy: redundancy.to_owned(),
+    };
+    let made = call.service.create_vault(&call.caller, request).await;
+    let (vault, task) = made.map_err(|error| refuse(&error))?;
+    Ok(json!({ "VaultId": vault.as_str(), "TaskId": task.as_str() }))
+}
+
+pub(super) async fn describe(call: Call<'_>) -> Answer {
+    let page = call.page()?;
+    let params = &call.params;
+    let empty = paged(json!({ "Vaults": { "Vault": [] } }), page, 0);
+    if params.text("VaultRegionId").is_some_and(|region| region != call.service.region())
+        || params.boolean("Replication")? == Some(true)
+        || params.text("VaultType").is_some_and(|kind| kind != "STANDARD")
+    {
+        return Ok(empty);
+    }
+    let filter = (params.text("VaultId"), params.text("VaultName"), params.text("Status"));
+    let found = call.service.vaults(&call.caller, filter, page).await.map_err(|error| refuse(&error))?;
+    let rows: Vec<_> = found.rows.iter().map(view).collect();
+    Ok(paged(json!({ "Vaults": { "Vault": rows } }), page, found.total))
+}
+
+fn view(vault: &VaultRow) -> Value {
+    present(json!({
+        "VaultId": vault.id.as_str(),
+        "VaultName": vault.name,
+        "Description": vault.description,
+        "VaultRegionId": vault.region,
+        "VaultType": "STANDARD",
+        "VaultStorageClass": "STANDARD",
+        "RedundancyType": vault.redundancy,
+        "EncryptType": "HBR_PRIVATE",
+        "Status": vault.state,
+        "Dedup": true,
+        "CompressionAlgorithm": "ZSTD",
+        "Replication": false,
+        "ReplicationSourceVault": false,
+        "SnapshotCount": vault.snapshots,
+        "BytesDone": vault.bytes_done,
+        "VaultOwnerId": vault.account.number(),
+        "CreatedTime": vault.created.seconds(),
+        "UpdatedTime": vault.updated.seconds(),
+    }))
+}
+
+pub(super) async fn task(call: Call<'_>) -> Answer {
+    let id = call.params.required("TaskId")?;
+    let unknown = || WireError::not_found("TaskNotFound", format!("The task {id} does not exist."));
+    let task = call.service.task(&call.caller, &id.parse().map_err(|_| unknown())?).await;
+    let task = task.map_err(|error| refuse(&error))?;
+    Ok(present(json!({
+        "Name": task.name,
+        "Description": task.state,
+        "Progress": task.progress,
+        "Result": task.result,
+        "CreatedTime": task.created.seconds(),
+        "UpdatedTime": task.updated.seconds(),
+        "CompletedTime": task.completed.map(|time| time.seconds()),
+    })))
+}
+
+fn check_length(name: &str, value: &str, most: usize) -> Result<(), WireError> {
+    if value.chars().count() <= most {
+        return Ok(());
+    }
+    Err(WireError::invalid(name, value, format!("It must be at most {most} characters long.")))
+}
+
+/// A parameter that is one of some words.
+fn one_of<'a>(call: &'a Call<'_>, name: &str, accepted: &[&str]) -> Result<Option<&'a str>, WireError> {
+    match call.params.text(name) {
+        Some(value) if !accepted.contains(&value) => {
+            Err(WireError::invalid(name, value, format!("It must be {}.", accepted.join(" or "))))
+        }
+        value => Ok(value),
+    }
+}

@@ -1,0 +1,131 @@
+//! The data folder: `root.json`, the server's key, the catalog's file, the vaults.
+//!
+//! `root.json` and the key are written once, whole, under a temporary name first, and never changed: who has signed
+//! with a key once can do so for ever.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use lifeboat_model::id::{AccountId, ClientId, InstanceId, random_characters};
+use lifeboat_repository::crypto::fill_random;
+use lifeboat_service::{Random, Root};
+use serde::{Deserialize, Serialize};
+
+use super::SystemRandom;
+
+const REGION: &str = "cn-hangzhou";
+
+pub(super) struct DataFolder(PathBuf);
+
+/// What `root.json` says.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct RootFile {
+    account_id: String,
+    access_key_id: String,
+    access_key_secret: String,
+    pub(super) region: String,
+    client_id: String,
+    instance_id: String,
+}
+
+impl DataFolder {
+    /// Makes the folder if it is not there.
+    pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
+        make_folder(folder)?;
+        Ok(Self(folder.to_owned()))
+    }
+
+    pub(super) fn catalog(&self) -> PathBuf {
+        self.0.join("catalog.sqlite")
+    }
+
+    pub(super) fn vaults(&self) -> anyhow::Result<PathBuf> {
+        let folder = self.0.join("vaults");
+        make_folder(&folder)?;
+        Ok(folder)
+    }
+
+    pub(super) fn root(&self) -> anyhow::Result<RootFile> {
+        let file = self.0.join("root.json");
+        let new = || serde_json::to_vec_pretty(&RootFile::new()).context("cannot write JSON");
+        let content = read_or_create(&file, new)?;
+        serde_json::from_slice(&content)
+            .with_context(|| format!("{} is not what a root.json is", file.display()))
+    }
+
+    /// The key that secrets in the catalog are sealed with.
+    pub(super) fn key(&self) -> anyhow::Result<[u8; 32]> {
+        let file = self.0.join("server.key");
+        let new = || {
+            let mut key = vec![0; 32];
+            fill_random(&mut key);
+            Ok(key)
+        };
+        let content = read_or_create(&file, new)?;
+        let length = content.len();
+        let key = content.try_into();
+        key.ok().with_context(|| format!("{} is {length} bytes long, not 32", file.display()))
+    }
+}
+
+impl RootFile {
+    fn new() -> Self {
+        let characters = || random_characters(SystemRandom.number());
+        Self {
+            account_id: AccountId::new(SystemRandom.number()).to_string(),
+            access_key_id: format!("LTAI{}", characters()),
+            access_key_secret: format!("{}{}", characters(), characters()),
+            region: REGION.to_owned(),
+            client_id: ClientId::new(SystemRandom.number()).to_string(),
+            instance_id: InstanceId::new(SystemRandom.number()).to_string(),
+        }
+    }
+
+    pub(super) fn who(&self) -> anyhow::Result<Root> {
+        let account = self.account_id.parse().ok().and_then(AccountId::from_number);
+        Ok(Root {
+            account: account.context("root.json has no account_id that makes sense")?,
+            access_key_id: self.access_key_id.clone(),
+            access_key_secret: self.access_key_secret.clone(),
+            client: self.client_id.parse().context("root.json has no client_id that makes sense")?,
+            instance: self.instance_id.parse().context("root.json has no instance_id that makes sense")?,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+}
+
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make the folder {}", folder.display()))
+}
+
+/// A file that is written once, readable by its owner alone.
+fn read_or_create(file: &Path, new: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
+    let cannot = |what: &str| format!("cannot {what} {}", file.display());
+    match fs::read(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        read => return read.with_context(|| cannot("read")),
+    }
+    let content = new()?;
+    let temporary = file.with_extension("new");
+    let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+    let mut open = options.with_context(|| cannot("write"))?;
+    open.write_all(&content).and_then(|()| open.sync_all()).with_context(|| cannot("write"))?;
+    // Of two servers that start at once one makes the file; the other reads it.
+    match fs::hard_link(&temporary, file) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            bail!("{}: {error}", cannot("make"))
+        }
+        _ => {}
+    }
+    fs::remove_file(&temporary).with_context(|| cannot("tidy up beside"))?;
+    let folder = file.parent().map(File::open);
+    folder
+        .transpose()
+        .and_then(|folder| folder.map_or(Ok(()), |folder| folder.sync_all()))
+        .with_context(|| cannot("flush"))?;
+    fs::read(file).with_context(|| cannot("read"))
+}

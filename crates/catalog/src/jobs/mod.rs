@@ -1,0 +1,331 @@
+//! Jobs: one row each, from the request until long after the end.
+//!
+//! A state changes only through [`JobState::after`]: every update names the states it may find. A worker that has
+//! lost its lease is told so by the fence, which counts claims: what it says is written only while its fence is the
+//! row's. The end of a backup and its snapshot are one transaction.
+
+mod filter;
+mod row;
+
+use lifeboat_model::id::{AccountId, JobId, RestoreId, SnapshotId};
+use lifeboat_model::job::{FULL_PROGRESS, JobCounters, JobEvent, JobKind, JobState, Outcome, Trigger};
+use lifeboat_model::time::Millis;
+
+pub use self::filter::JobFilter;
+pub use self::row::JobRow;
+use crate::error::{CatalogError, CatalogErrorKind};
+use crate::snapshots::{NewSnapshot, insert_of_job};
+use crate::sql::{Statement, Tx, sql};
+use crate::{Catalog, Result};
+
+/// A job as it is asked for.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// A [`JobId`] or a [`RestoreId`].
+    pub id: String,
+    pub kind: JobKind,
+    pub account: AccountId,
+    pub vault: String,
+    pub region: String,
+    pub plan: Option<String>,
+    pub parent: Option<String>,
+    /// The client that is to run it.
+    pub client: Option<String>,
+    pub instance: Option<String>,
+    pub source_type: String,
+    pub edition: String,
+    pub name: String,
+    pub backup_type: String,
+    pub trigger: Trigger,
+    /// JSON of a [`lifeboat_model::plan::BackupSpec`] or [`lifeboat_model::plan::RestoreSpec`].
+    pub spec: String,
+    pub snapshot: Option<String>,
+    pub source_job: Option<String>,
+    pub source_instance: Option<String>,
+    pub expires: Millis,
+}
+
+impl NewJob {
+    pub fn backup_id(id: &JobId) -> String {
+        id.to_string()
+    }
+
+    pub fn restore_id(id: &RestoreId) -> String {
+        id.to_string()
+    }
+}
+
+/// A job that a worker has the right to.
+#[derive(Clone, Debug)]
+pub struct ClaimedJob {
+    pub job: JobRow,
+    pub fence: i64,
+}
+
+/// How a job has ended, by its worker.
+#[derive(Clone, Debug)]
+pub struct FinishedJob {
+    pub outcome: Outcome,
+    pub counters: JobCounters,
+    /// A token from the documented list, unless complete.
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    pub error_file: Option<String>,
+    /// Of a backup that has one.
+    pub snapshot: Option<NewSnapshot>,
+}
+
+impl Catalog {
+    /// Adds a job in the state CREATED. With `unless_active` none is added while the plan has one that has not ended;
+    /// false then.
+    pub async fn insert_job(&self, new: &NewJob, unless_active: bool, now: Millis) -> Result<bool> {
+        let guard = if unless_active {
+            let active = states(JobState::ALL.into_iter().filter(|state| !state.is_final()));
+            format!(" WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE plan_id = $6 AND state IN ({active}))")
+        } else {
+            String::new()
+        };
+        let insert = sql(format!(
+            "INSERT INTO jobs (id, kind, account_id, vault_id, region, plan_id, parent_id, client_id, instance_id, source_type, \
+             edition, name, backup_type, trigger_mode, spec, snapshot_id, source_job_id, source_instance_id, state, progress, \
+             speed, bytes_done, bytes_actual, items_done, items_actual, files_done, files_actual, created_at, updated_at, \
+             expires_at, fence) \
+             SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), \
+             CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS TEXT), CAST($10 AS TEXT), CAST($11 AS TEXT), \
+             CAST($12 AS TEXT), CAST($13 AS TEXT), CAST($14 AS TEXT), CAST($15 AS TEXT), CAST($16 AS TEXT), \
+             CAST($17 AS TEXT), CAST($18 AS TEXT), 'CREATED', 0, 0, 0, 0, 0, 0, 0, 0, CAST($19 AS BIGINT), \
+             CAST($19 AS BIGINT), CAST($20 AS BIGINT), 0{guard}"
+        ));
+        let insert = insert
+            .bind(new.id.as_str())
+            .bind(new.kind.as_str())
+            .bind(new.account.number())
+            .bind(new.vault.as_str())
+            .bind(new.region.as_str())
+            .bind(new.plan.as_deref())
+            .bind(new.parent.as_deref())
+            .bind(new.client.as_deref())
+            .bind(new.instance.as_deref())
+            .bind(new.source_type.as_str())
+            .bind(new.edition.as_str())
+            .bind(new.name.as_str())
+            .bind(new.backup_type.as_str())
+            .bind(new.trigger.as_str())
+            .bind(new.spec.as_str())
+            .bind(new.snapshot.as_deref())
+            .bind(new.source_job.as_deref())
+            .bind(new.source_instance.as_deref())
+            .bind(now)
+            .bind(new.expires);
+        Ok(self.db.change(insert).await? == 1)
+    }
+
+    /// Gives the oldest job that waits to `worker`, until `until`. Plans run their jobs one after another.
+    pub async fn claim_job(&self, worker: &str, until: Millis, now: Millis) -> Result<Option<ClaimedJob>> {
+        let mut tx = self.db.begin().await?;
+        let waiting = states(JobState::before(JobEvent::Claim));
+        let select = sql(format!(
+            "SELECT j.id FROM jobs j WHERE j.state IN ({waiting}) AND j.expires_at > $1 AND NOT EXISTS \
+             (SELECT 1 FROM jobs o WHERE o.plan_id = j.plan_id AND o.state IN ('RUNNING', 'CANCELING')) \
+             ORDER BY j.created_at, j.id LIMIT 1{}",
+            self.db.skip_locked()
+        ));
+        let Some(row) = tx.rows(select.bind(now)).await?.into_iter().next() else { return Ok(None) };
+        let id = row.text("id")?;
+        let update = sql(
+            "UPDATE jobs SET state = 'RUNNING', worker = $1, leased_until = $2, fence = fence + 1, \
+             started_at = COALESCE(started_at, $3), updated_at = $3, progress = 0, speed = 0, bytes_total = NULL, \
+             items_total = NULL, files_total = NULL, bytes_done = 0, bytes_actual = 0, items_done = 0, items_actual = 0, \
+             files_done = 0, files_actual = 0 WHERE id = $4",
+        );
+        tx.change(update.bind(worker).bind(until).bind(now).bind(id.as_str())).await?;
+        let claimed = read(&mut tx, &id).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Prolongs a lease and notes how far the job is. `None` when the lease is lost; else whether a cancel was asked.
+    pub async fn renew_job(
+        &self,
+        (id, fence): (&str, i64),
+        (counters, running_millis): (&JobCounters, u64),
+        until: Millis,
+        now: Millis,
+    ) -> Result<Option<bool>> {
+        let running = states(JobState::before(JobEvent::Finish(Outcome::Complete)));
+        let update = sql(format!(
+            "UPDATE jobs SET leased_until = $1, updated_at = $2, progress = CASE WHEN progress > $3 THEN progress ELSE $3 END, \
+             speed = $4, {} WHERE id = $14 AND fence = $15 AND state IN ({running}) RETURNING state",
+            counter_columns(5)
+        ));
+        let update =
+            update.bind(until).bind(now).bind(counters.progress()).bind(counters.speed(running_millis));
+        let update = bind_counters(update, counters).bind(id).bind(fence);
+        let rows = self.db.change_returning(update).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(row.text("state")? == JobState::Canceling.as_str()))
+    }
+
+    /// Ends a job, and adds its snapshot in the same transaction. False when the lease was lost: then nothing is
+    /// written.
+    pub async fn finish_job(
+        &self,
+        (id, fence): (&str, i64),
+        (done, running_millis): (&FinishedJob, u64),
+        now: Millis,
+    ) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        let from = states(JobState::before(JobEvent::Finish(done.outcome)));
+        let is_whole = matches!(done.outcome, Outcome::Complete | Outcome::PartialComplete);
+        let progress = if is_whole { FULL_PROGRESS } else { done.counters.progress() };
+        let update = sql(format!(
+            "UPDATE jobs SET state = $1, updated_at = $2, progress = CASE WHEN progress > $3 THEN progress ELSE $3 END, \
+             speed = $4, {}, completed_at = $2, worker = NULL, leased_until = NULL, error_code = $14, error_message = $15, \
+             error_file = $16 WHERE id = $17 AND fence = $18 AND state IN ({from})",
+            counter_columns(5)
+        ));
+        let update = update
+            .bind(done.outcome.state().as_str())
+            .bind(now)
+            .bind(progress)
+            .bind(done.counters.speed(running_millis));
+        let update = bind_counters(update, &done.counters)
+            .bind(done.error_code.as_deref())
+            .bind(done.error_message.as_deref())
+            .bind(done.error_file.as_deref())
+            .bind(id)
+            .bind(fence);
+        if tx.change(update).await? == 0 {
+            return Ok(false);
+        }
+        if let Some(snapshot) = &done.snapshot {
+            let job: JobId = id.parse().map_err(|_| CatalogError::strange("id", id))?;
+            tx.change(insert_of_job(snapshot, &job, done.outcome.state().as_str(), now)).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Asks a job to stop; returns its new state. [`CatalogErrorKind::Conflict`] when it has ended.
+    pub async fn cancel_job(
+        &self,
+        (account, kind): (AccountId, JobKind),
+        id: &str,
+        now: Millis,
+    ) -> Result<JobState> {
+        let mut tx = self.db.begin().await?;
+        for from in JobState::before(JobEvent::AskCancel) {
+            let Some(to) = from.after(JobEvent::AskCancel) else { continue };
+            let completed = to.is_final().then_some(now);
+            let update = sql("UPDATE jobs SET state = $1, updated_at = $2, completed_at = $3 \
+                 WHERE id = $4 AND account_id = $5 AND kind = $6 AND state = $7");
+            let update = update
+                .bind(to.as_str())
+                .bind(now)
+                .bind(completed)
+                .bind(id)
+                .bind(account.number())
+                .bind(kind.as_str())
+                .bind(from.as_str());
+            if tx.change(update).await? == 1 {
+                tx.commit().await?;
+                return Ok(to);
+            }
+        }
+        Err(CatalogError::new(CatalogErrorKind::Conflict, format!("the job {id} has ended or is stopping")))
+    }
+
+    /// Puts jobs back whose worker was not heard of in time, and ends those that nobody took in time. Returns how many
+    /// rows it changed.
+    pub async fn reap_jobs(&self, now: Millis) -> Result<u64> {
+        let mut changed = 0;
+        for (event, condition) in
+            [(JobEvent::LoseWorker, "leased_until < $3"), (JobEvent::Expire, "expires_at <= $3")]
+        {
+            for from in JobState::before(event) {
+                let Some(to) = from.after(event) else { continue };
+                let update = sql(format!(
+                    "UPDATE jobs SET state = $1, worker = NULL, leased_until = NULL, updated_at = $3, \
+                     fence = fence + 1, completed_at = CAST($4 AS BIGINT) WHERE state = $2 AND {condition}"
+                ));
+                let completed = to.is_final().then_some(now);
+                let update = update.bind(to.as_str()).bind(from.as_str()).bind(now).bind(completed);
+                changed += self.db.change(update).await?;
+            }
+        }
+        Ok(changed)
+    }
+
+    pub async fn job(&self, account: AccountId, id: &str) -> Result<Option<JobRow>> {
+        let select =
+            sql(format!("SELECT {} FROM jobs j WHERE j.account_id = $1 AND j.id = $2", row::COLUMNS));
+        let row = self.db.row(select.bind(account.number()).bind(id)).await?;
+        row.as_ref().map(JobRow::of).transpose()
+    }
+
+    /// The state of the job that made a snapshot and its id, for those that restore it.
+    pub async fn job_of_snapshot(&self, account: AccountId, id: &SnapshotId) -> Result<Option<JobRow>> {
+        let select = sql(format!(
+            "SELECT {} FROM jobs j WHERE j.account_id = $1 AND j.id = (SELECT job_id FROM snapshots WHERE id = $2)",
+            row::COLUMNS
+        ));
+        let row = self.db.row(select.bind(account.number()).bind(id.as_str())).await?;
+        row.as_ref().map(JobRow::of).transpose()
+    }
+}
+
+async fn read(tx: &mut Tx, id: &str) -> Result<Option<ClaimedJob>> {
+    let select = sql(format!("SELECT {}, j.fence FROM jobs j WHERE j.id = $1", row::COLUMNS)).bind(id);
+    let Some(row) = tx.rows(select).await?.into_iter().next() else { return Ok(None) };
+    Ok(Some(ClaimedJob { job: JobRow::of(&row)?, fence: row.number("fence")? }))
+}
+
+/// States as SQL lists them. They are words of ours, never a caller's.
+fn states(states: impl Iterator<Item = JobState>) -> String {
+    states.map(|state| format!("'{}'", state.as_str())).collect::<Vec<_>>().join(", ")
+}
+
+/// `column = $n` for the nine counters that are kept.
+fn counter_columns(first: usize) -> String {
+    const COLUMNS: [&str; 9] = [
+        "bytes_total",
+        "items_total",
+        "files_total",
+        "bytes_done",
+        "bytes_actual",
+        "items_done",
+        "items_actual",
+        "files_done",
+        "files_actual",
+    ];
+    let set: Vec<_> = (first..).zip(COLUMNS).map(|(at, column)| format!("{column} = ${at}")).collect();
+    set.join(", ")
+}
+
+fn bind_counters(statement: Statement, counters: &JobCounters) -> Statement {
+    statement
+        .bind(counters.bytes_total)
+        .bind(counters.items_total)
+        .bind(counters.files_total)
+        .bind(counters.bytes_done)
+        .bind(counters.bytes_actual)
+        .bind(counters.items_done)
+        .bind(counters.items_actual)
+        .bind(counters.files_done)
+        .bind(counters.files_actual)
+}
+
+impl Catalog {
+    /// The snapshot file of the last backup of the same plan or, without a plan, of the same sources.
+    pub async fn latest_snapshot_like(&self, job: &JobRow) -> Result<Option<String>> {
+        let select = sql("SELECT hash FROM snapshots WHERE account_id = $1 AND vault_id = $2 AND \
+             (plan_id = $3 OR (CAST($3 AS TEXT) IS NULL AND plan_id IS NULL AND spec = $4)) \
+             ORDER BY completed_at DESC, id DESC LIMIT 1");
+        let select = select
+            .bind(job.account.number())
+            .bind(job.vault.as_str())
+            .bind(job.plan.as_deref())
+            .bind(job.spec.as_str());
+        self.db.row(select).await?.map(|row| row.text("hash")).transpose()
+    }
+}

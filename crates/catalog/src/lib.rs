@@ -1,0 +1,62 @@
+//! What the service remembers, on SQLite or on PostgreSQL: one text of SQL for both, one file for each noun.
+//!
+//! Every change is one statement or one transaction, so a crash leaves a row as it was or as it was to be. Times come
+//! in as values. Nobody reads a row without naming whose it must be.
+
+mod access_keys;
+mod accounts;
+mod clients;
+mod error;
+mod jobs;
+mod migrations;
+mod plans;
+mod snapshots;
+mod sql;
+mod tasks;
+mod vaults;
+
+use std::path::PathBuf;
+
+pub use self::access_keys::{AccessKeyRow, NewAccessKey};
+pub use self::accounts::AccountRow;
+pub use self::clients::ClientRow;
+pub use self::error::{CatalogError, CatalogErrorKind};
+pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobRow, NewJob};
+pub use self::plans::{NewPlan, PlanRow};
+pub use self::snapshots::{
+    NewSnapshot, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue,
+};
+use self::sql::Db;
+pub use self::tasks::TaskRow;
+pub use self::vaults::{NewVault, VaultRow};
+
+pub type Result<T> = std::result::Result<T, CatalogError>;
+
+/// Where the rows are.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A file, made if it is not there.
+    Sqlite(PathBuf),
+    /// `postgres://user:password@host/database`
+    Postgres(String),
+}
+
+/// An open catalog. Clones share its connections.
+#[derive(Clone)]
+pub struct Catalog {
+    db: Db,
+}
+
+impl Catalog {
+    /// Opens the catalog and brings its tables up to date. One that a newer Lifeboat has changed is refused.
+    pub async fn open(place: &Place) -> Result<Self> {
+        let db = Db::open(place).await?;
+        migrations::run(&db).await?;
+        Ok(Self { db })
+    }
+
+    /// Fails when the database does not answer.
+    pub async fn ping(&self) -> Result<()> {
+        self.db.rows(sql::sql("SELECT 1 AS one")).await.map(drop)
+    }
+}

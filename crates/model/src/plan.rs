@@ -1,0 +1,61 @@
+//! Plans: what to back up into which vault, and when. Where data comes from, and how jobs for it are made.
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::{FilesRestoreSpec, FilesSpec};
+use crate::id::{ClientId, InstanceId};
+
+/// Kinds of things that can be protected, by the names their listings use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SourceType {
+    /// Files of an instance.
+    EcsFile,
+    /// Files of a machine that is no instance.
+    File,
+}
+
+impl SourceType {
+    pub const ALL: [Self; 2] = [Self::EcsFile, Self::File];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EcsFile => "ECS_FILE",
+            Self::File => "File",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Which machine's files are meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    Instance(InstanceId),
+    Client(ClientId),
+}
+
+/// What a backup job does. Stored with the job, so that later changes of its plan do not change it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupSpec {
+    pub files: FilesSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed_limit: Option<String>,
+    /// As the caller wrote them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<String>,
+    /// Days to keep the snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+}
+
+/// What a restore job does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreSpec {
+    pub files: FilesRestoreSpec,
+    /// As the caller wrote them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<String>,
+}

@@ -1,0 +1,52 @@
+//! Why the service did not do what it was asked. Dialects turn each kind into a code of theirs.
+
+use lifeboat_catalog::{CatalogError, CatalogErrorKind};
+use lifeboat_model::files::FilesSpecError;
+
+/// What is not there, or is somebody else's: nobody is told which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Vault,
+    Plan,
+    Job,
+    Restore,
+    Snapshot,
+    Client,
+    Task,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("there is no such {0:?}: {1}")]
+    Missing(Missing, String),
+    /// A name is taken.
+    #[error("{0}")]
+    Exists(String),
+    /// Not in the state that things are in.
+    #[error("{0}")]
+    Conflict(String),
+    #[error(transparent)]
+    Files(#[from] FilesSpecError),
+    /// More than the account may have.
+    #[error("{0}")]
+    Quota(String),
+    /// The database does not answer; later it may.
+    #[error("the catalog does not answer")]
+    Unavailable(#[source] CatalogError),
+    #[error("the catalog failed")]
+    Internal(#[source] CatalogError),
+    /// A secret in the catalog that this server's key does not open.
+    #[error("a secret cannot be opened: it was sealed with another server's key, or is damaged")]
+    Sealed,
+}
+
+impl From<CatalogError> for ServiceError {
+    fn from(error: CatalogError) -> Self {
+        match error.kind {
+            CatalogErrorKind::Exists => Self::Exists(error.to_string()),
+            CatalogErrorKind::Conflict => Self::Conflict(error.to_string()),
+            CatalogErrorKind::Unavailable => Self::Unavailable(error),
+            CatalogErrorKind::Internal => Self::Internal(error),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What the product does, whoever asks and in whatever dialect: vaults, plans, jobs, snapshots.
+//!
+//! Every call names its caller, and what it finds is the caller's own. A job is a row before anybody works on it;
+//! workers take it from there. What a crash interrupts is found again from the rows at the next start.
+
+mod bridge;
+mod dispatch;
+mod error;
+mod jobs;
+mod plans;
+mod restores;
+mod schedule;
+mod sealer;
+mod signing;
+mod snapshots;
+mod start;
+mod vaults;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifeboat_model::id::AccountId;
+use lifeboat_model::time::Millis;
+use tokio::sync::Notify;
+
+pub use self::dispatch::Dispatcher;
+pub use self::error::{Missing, ServiceError};
+pub use self::jobs::NewBackupJob;
+pub use self::plans::NewPlanRequest;
+pub use self::restores::NewRestore;
+pub use self::sealer::Sealer;
+pub use self::signing::SigningKey;
+pub use self::start::{Root, Start};
+pub use self::vaults::NewVaultRequest;
+pub use lifeboat_catalog::{
+    Catalog, ClientRow, JobFilter, JobRow, Place as CatalogPlace, PlanRow, SnapshotColumn, SnapshotCondition,
+    SnapshotOperator, SnapshotRow, SnapshotValue, TaskRow, VaultRow,
+};
+
+pub type Result<T> = std::result::Result<T, ServiceError>;
+
+/// Gives the time; another one in tests.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> Millis;
+}
+
+/// Makes what must not be guessed; another one in tests.
+pub trait Random: Send + Sync {
+    fn number(&self) -> u128;
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub account: AccountId,
+    pub access_key_id: String,
+}
+
+/// What the surroundings decide.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub vaults_per_account: u64,
+    /// Jobs that run at once.
+    pub jobs_at_once: usize,
+    /// How long nobody may be heard of a worker before its job is given to another.
+    pub lease: Duration,
+    /// How long a job may wait for a worker.
+    pub job_waits: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            vaults_per_account: 100,
+            jobs_at_once: 4,
+            lease: Duration::from_secs(15),
+            job_waits: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// The product. Clones share everything.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) catalog: Catalog,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    /// Clock and zone of this machine, for the engine.
+    pub(crate) time: lifeboat_worker::Time,
+    pub(crate) vault_root: PathBuf,
+    pub(crate) region: String,
+    pub(crate) hostname: String,
+    pub(crate) spool_folder: PathBuf,
+    pub(crate) limits: Limits,
+    /// There is something to do.
+    pub(crate) wake: Arc<Notify>,
+}
+
+impl Service {
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// Fails when the catalog does not answer.
+    pub async fn ping(&self) -> Result<()> {
+        Ok(self.catalog.ping().await?)
+    }
+}

@@ -1,0 +1,73 @@
+//! Restore jobs as callers ask for them.
+
+use lifeboat_catalog::NewJob;
+use lifeboat_model::id::{RestoreId, SnapshotId};
+use lifeboat_model::job::{JobKind, Trigger};
+use lifeboat_model::plan::{Place, RestoreSpec};
+
+use crate::{Caller, Missing, Result, Service, ServiceError};
+
+/// A restore to be run.
+#[derive(Clone, Debug)]
+pub struct NewRestore {
+    pub snapshot: SnapshotId,
+    /// Must be that snapshot's, where it is given.
+    pub snapshot_hash: Option<String>,
+    /// Must be that snapshot's, where it is given.
+    pub vault: Option<String>,
+    /// Which machine to restore to; the one it came from where none is given.
+    pub place: Option<Place>,
+    pub restore_type: &'static str,
+    pub edition: &'static str,
+    pub spec: RestoreSpec,
+}
+
+impl Service {
+    pub async fn create_restore(&self, caller: &Caller, request: NewRestore) -> Result<RestoreId> {
+        let snapshot = self.snapshot(caller, &request.snapshot).await?;
+        let missing = || ServiceError::Missing(Missing::Snapshot, request.snapshot.to_string());
+        if request.snapshot_hash.as_ref().is_some_and(|hash| *hash != snapshot.hash)
+            || request.vault.as_ref().is_some_and(|vault| vault != snapshot.vault.as_str())
+        {
+            return Err(missing());
+        }
+        let client = match &request.place {
+            Some(place) => self.client_at(caller, place).await?,
+            None => {
+                let source = snapshot.client.clone().ok_or_else(missing)?;
+                self.client_at(caller, &Place::Client(source)).await?
+            }
+        };
+        let id = RestoreId::new(self.random.number());
+        let now = self.now();
+        let waits = i64::try_from(self.limits.job_waits.as_millis()).unwrap_or(i64::MAX);
+        let new = NewJob {
+            id: id.to_string(),
+            kind: JobKind::Restore,
+            account: caller.account,
+            vault: snapshot.vault.to_string(),
+            region: self.region.clone(),
+            plan: snapshot.plan.as_ref().map(ToString::to_string),
+            parent: None,
+            client: Some(client.id.to_string()),
+            instance: match request.place {
+                Some(Place::Instance(instance)) => Some(instance.to_string()),
+                Some(Place::Client(client)) => Some(client.to_string()),
+                None => snapshot.instance.as_ref().map(ToString::to_string),
+            },
+            source_type: request.restore_type.to_owned(),
+            edition: request.edition.to_owned(),
+            name: String::new(),
+            backup_type: snapshot.backup_type.clone(),
+            trigger: Trigger::Manual,
+            spec: serde_json::to_string(&request.spec).expect("a spec has text as keys"),
+            snapshot: Some(snapshot.id.to_string()),
+            source_job: Some(snapshot.job.to_string()),
+            source_instance: snapshot.instance.as_ref().map(ToString::to_string),
+            expires: now.plus(waits),
+        };
+        self.catalog.insert_job(&new, false, now).await?;
+        self.wake.notify_one();
+        Ok(id)
+    }
+}

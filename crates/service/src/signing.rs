@@ -1,0 +1,32 @@
+//! Keys that requests are signed with.
+
+use lifeboat_model::id::AccountId;
+use lifeboat_model::time::Millis;
+
+use crate::{Result, Service};
+
+/// An access key with its secret, to verify a signature by.
+#[derive(Clone)]
+pub struct SigningKey {
+    pub id: String,
+    pub account: AccountId,
+    pub secret: String,
+    pub is_active: bool,
+}
+
+impl Service {
+    pub async fn signing_key(&self, id: &str) -> Result<Option<SigningKey>> {
+        let Some(row) = self.catalog.access_key(id).await? else { return Ok(None) };
+        let secret = self.sealer.open(&owner(id), &row.secret)?;
+        Ok(Some(SigningKey { id: row.id, account: row.account, secret, is_active: row.is_active }))
+    }
+
+    /// Uses up a nonce of a request whose signature was found right; false when it was used before.
+    pub async fn burn_nonce(&self, key_id: &str, nonce: &str, expires: Millis) -> Result<bool> {
+        Ok(self.catalog.burn_nonce(key_id, nonce, expires, self.now()).await?)
+    }
+}
+
+pub(crate) fn owner(key_id: &str) -> String {
+    format!("access key {key_id}")
+}

@@ -1,0 +1,94 @@
+//! The start of a server: the root account, its key, the built-in client, and what the last server left undone.
+//!
+//! Everything here can be done again: a start that dies in the middle is finished by the next.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lifeboat_catalog::{Catalog, ClientRow, NewAccessKey};
+use lifeboat_model::id::{AccountId, ClientId, InstanceId};
+
+use crate::signing::owner;
+use crate::{Clock, Limits, Random, Result, Sealer, Service, bridge};
+
+/// What a service is made of.
+pub struct Start {
+    pub catalog: Catalog,
+    pub sealer: Sealer,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub time: lifeboat_worker::Time,
+    pub vault_root: PathBuf,
+    pub region: String,
+    pub hostname: String,
+    pub spool_folder: PathBuf,
+    pub limits: Limits,
+}
+
+/// Whom the server belongs to: made once, the same ever after.
+#[derive(Clone, Debug)]
+pub struct Root {
+    pub account: AccountId,
+    pub access_key_id: String,
+    pub access_key_secret: String,
+    /// The client that is this server's own machine.
+    pub client: ClientId,
+    pub instance: InstanceId,
+    pub version: String,
+}
+
+impl Start {
+    /// Brings the catalog to where requests can be answered.
+    pub async fn run(self, root: &Root) -> Result<Service> {
+        let service = Service {
+            catalog: self.catalog,
+            sealer: Arc::new(self.sealer),
+            clock: self.clock,
+            random: self.random,
+            time: self.time,
+            vault_root: self.vault_root,
+            region: self.region,
+            hostname: self.hostname,
+            spool_folder: self.spool_folder,
+            limits: self.limits,
+            wake: Arc::default(),
+        };
+        service.make_root(root).await?;
+        service.finish_vaults().await?;
+        Ok(service)
+    }
+}
+
+impl Service {
+    async fn make_root(&self, root: &Root) -> Result<()> {
+        let now = self.now();
+        if self.catalog.account(root.account).await?.is_none() {
+            self.catalog.insert_account(root.account, "root", now).await?;
+        }
+        if self.catalog.access_key(&root.access_key_id).await?.is_none() {
+            let secret = self.sealer.seal(&owner(&root.access_key_id), &root.access_key_secret);
+            let new = NewAccessKey { id: root.access_key_id.clone(), account: root.account, secret };
+            self.catalog.insert_access_key(new, now).await?;
+        }
+        let client = ClientRow {
+            id: root.client.clone(),
+            account: root.account,
+            instance: root.instance.clone(),
+            hostname: self.hostname.clone(),
+            version: root.version.clone(),
+            created: now,
+            heard_of: now,
+        };
+        Ok(self.catalog.upsert_client(&client).await?)
+    }
+
+    /// Makes the vaults that were being made when the last server ended.
+    async fn finish_vaults(&self) -> Result<()> {
+        for vault in self.catalog.unfinished_vaults().await? {
+            let password = self.access_of(&vault)?.password;
+            let service = self.clone();
+            bridge::spawn_task(async move { service.make_vault(&vault.id, None, password).await });
+        }
+        Ok(())
+    }
+}

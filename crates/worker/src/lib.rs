@@ -1,0 +1,90 @@
+//! Does one job: opens the vault, runs the engine over the source or the target, and says how it went.
+//!
+//! Nothing here knows who asked or where jobs are kept. Progress is read from outside while a job runs; a job that is
+//! killed leaves a vault as the engine leaves it, so the next attempt goes on from what was stored.
+
+mod backup;
+mod counted;
+mod progress;
+mod restore;
+mod rules;
+mod vault;
+
+pub use self::backup::{BackupOrder, back_up};
+pub use self::progress::Progress;
+pub use self::restore::{RestoreOrder, restore};
+pub use self::vault::{VaultAccess, create_vault};
+pub use lifeboat_repository::Ctx;
+pub use lifeboat_repository::clock::Time;
+
+/// How a job went.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The snapshot that a backup made, and the one it was compared with.
+    pub snapshot: Option<String>,
+    pub parent: Option<String>,
+    /// What could not be read or written: path, and why.
+    pub lost: Vec<Lost>,
+    /// All of them, also those that are not named.
+    pub lost_count: u64,
+}
+
+/// One entry that is missing or not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub path: String,
+    pub why: String,
+}
+
+impl Lost {
+    fn of(error: &lifeboat_repository::source::EntryError) -> Self {
+        let mut why = format!("{}: {}", error.op, error.cause);
+        let mut next = std::error::Error::source(&*error.cause);
+        while let Some(cause) = next {
+            why.push_str(&format!(": {cause}"));
+            next = cause.source();
+        }
+        Self { path: error.path.display().to_string(), why }
+    }
+}
+
+/// Why a job has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    #[error("the job was cancelled")]
+    Cancelled,
+    /// Not one of the paths of a source exists.
+    #[error("none of the paths to back up exists")]
+    NoSource,
+    /// The folder to restore into does not exist.
+    #[error("the folder {0} to restore into does not exist")]
+    NoTarget(String),
+    #[error("a pattern cannot be used")]
+    BadPattern(#[source] lifeboat_repository::Error),
+    /// The vault cannot be opened, or fails.
+    #[error("the vault failed")]
+    Vault(#[source] lifeboat_repository::Error),
+    #[error("cannot begin")]
+    Begin(#[source] std::io::Error),
+}
+
+impl JobError {
+    fn of_vault(error: lifeboat_repository::Error) -> Self {
+        match error.kind {
+            lifeboat_repository::ErrorKind::Cancelled => Self::Cancelled,
+            _ => Self::Vault(error),
+        }
+    }
+
+    /// The token that clients are shown.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Cancelled => "CANCELED",
+            Self::NoSource => "SOURCE_NOT_EXIST",
+            Self::NoTarget(_) => "TARGET_NOT_EXIST",
+            Self::BadPattern(_) => "INVALID_PATTERN",
+            Self::Vault(_) => "ACCESS_VAULT_FAIL",
+            Self::Begin(_) => "SOURCE_UNAVAILABLE",
+        }
+    }
+}

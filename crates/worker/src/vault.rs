@@ -1,0 +1,101 @@
+//! Opening and making vaults in folders of this machine.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lifeboat_repository::clock::{RealPace, Time};
+use lifeboat_repository::config::Version;
+use lifeboat_repository::key::{KdfCost, KeyOrigin, Password};
+use lifeboat_repository::lock::{Holder, LockGuard, LockMode, LockOptions};
+use lifeboat_repository::pack::Compression;
+use lifeboat_repository::repository::{NewRepository, Repository, Settings};
+use lifeboat_repository::storage::{
+    Interruptible, LocalStorage, Rates, Retry, RetryPolicy, Storage, Throttle,
+};
+use lifeboat_repository::{Ctx, Error, Result};
+
+/// How to get into a vault, and who says so.
+#[derive(Clone)]
+pub struct VaultAccess {
+    pub place: PathBuf,
+    pub password: String,
+    pub hostname: String,
+    pub time: Time,
+    pub spool_folder: PathBuf,
+    /// How long to wait for somebody else's lock.
+    pub lock_wait: std::time::Duration,
+}
+
+impl VaultAccess {
+    fn settings(&self) -> Settings {
+        Settings {
+            time: self.time.clone(),
+            spool_folder: self.spool_folder.clone(),
+            compression: Compression::Auto,
+            pack_bytes: Settings::PACK_BYTES,
+        }
+    }
+
+    fn storage(&self, kib_per_second: Option<u64>, ctx: &Ctx) -> Arc<dyn Storage> {
+        let cancel = || ctx.cancel.clone();
+        let local = Interruptible::new(Arc::new(LocalStorage::new(&self.place)), cancel());
+        let patient = Retry::new(local, RetryPolicy::default(), Arc::new(RealPace), cancel());
+        let rate = kib_per_second.and_then(|rate| NonZeroU64::new(rate.saturating_mul(1024)));
+        match rate {
+            None => Arc::new(patient),
+            Some(rate) => {
+                let rates = Rates { upload: Some(rate), download: Some(rate) };
+                Arc::new(Throttle::new(patient, rates, Arc::new(RealPace), cancel()))
+            }
+        }
+    }
+
+    /// Opens the vault, whose storage gives up when `ctx` is cancelled.
+    pub(crate) fn open(&self, kib_per_second: Option<u64>, ctx: &Ctx) -> Result<Repository> {
+        Repository::open(
+            self.storage(kib_per_second, ctx),
+            &Password::new(self.password.as_str()),
+            self.settings(),
+        )
+    }
+
+    /// Runs `work` with a shared lock that is kept fresh meanwhile.
+    pub(crate) fn locked<T>(
+        &self,
+        repository: &Repository,
+        ctx: &Ctx,
+        work: impl FnOnce(&LockGuard) -> Result<T>,
+    ) -> Result<T> {
+        let options = LockOptions {
+            mode: LockMode::Shared,
+            holder: Holder::of_this_process(self.hostname.clone(), "lifeboat".to_owned()),
+            retry_for: self.lock_wait,
+            time: self.time.clone(),
+            pace: Arc::new(RealPace),
+        };
+        let guard = repository.lock(options, ctx)?;
+        let worked = guard.keep_while(ctx, || work(&guard));
+        let released = guard.release();
+        worked.and_then(|done| released.map(|()| done))
+    }
+}
+
+/// Makes an empty vault. One that an earlier attempt has made with the same password is taken for the same.
+pub fn create_vault(access: &VaultAccess, ctx: &Ctx) -> std::result::Result<(), Error> {
+    let origin = KeyOrigin {
+        created: access.time.clock.now(),
+        hostname: access.hostname.clone(),
+        username: "lifeboat".to_owned(),
+    };
+    let password = Password::new(access.password.as_str());
+    let new =
+        NewRepository { version: Version::V2, polynomial: None, password, cost: KdfCost::default(), origin };
+    match Repository::init(access.storage(None, ctx), new, access.settings()) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind == lifeboat_repository::ErrorKind::RepositoryExists => {
+            access.open(None, ctx).map(drop)
+        }
+        Err(error) => Err(error),
+    }
+}
