@@ -6,6 +6,7 @@
 mod data;
 mod http;
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -26,7 +27,8 @@ pub(crate) fn run(app: &App, args: &ServerArgs) -> anyhow::Result<Status> {
             args.listen
         );
     }
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_terminal).with_target(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(serve(app, args))?;
     // Blocking work that did not take its cancel in time is left behind, as after a crash.

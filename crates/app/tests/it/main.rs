@@ -30,6 +30,8 @@ mod restores;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod server;
+#[cfg(test)]
 mod shared_vault;
 #[cfg(test)]
 mod snapshot_lists;
