@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{BlobSet, Entry};
 use crate::pack::BlobCodec;
 use crate::repository::{BlobReader, Repository};
-use crate::save::{SaveCounts, Saver, TreeBuffer, TreeContent};
+use crate::save::{GiantTree, SaveCounts, Saver, cannot_spool};
 
 const UPLOADERS: usize = 2;
 /// Neighbours are read together up to this size.
@@ -165,7 +165,7 @@ impl<'m> Mover<'m> {
     /// Decodes a giant tree into a spool, in which it is sealed anew.
     fn giant_tree(&mut self, blob: BlobRef) -> Result<()> {
         let mut plain = self.reader.stream(blob)?;
-        let mut buffer = TreeBuffer::new(self.saver.repository());
+        let mut tree = GiantTree::new(self.saver.repository()).map_err(cannot_spool)?;
         let failed = |e: io::Error| {
             let kind = match e.kind() {
                 io::ErrorKind::InvalidData => ErrorKind::Damaged,
@@ -173,19 +173,10 @@ impl<'m> Mover<'m> {
             };
             Error::new(kind, format!("cannot copy the {blob}")).because(e)
         };
-        io::copy(&mut plain, &mut buffer).map_err(failed)?;
-        let finished = buffer.finish()?;
-        match finished.content {
-            TreeContent::Memory(plain) => {
-                let saved = self.saver.save(blob, &plain, &mut self.codec, &mut self.sealed);
-                saved.map(|_| ()).map_err(|error| end(self.saver, error))
-            }
-            TreeContent::Spool { sealed, uncompressed_length } => {
-                let saved = self.saver.save_spooled(blob.id, sealed, uncompressed_length);
-                // Not the blob's fault: only reading it is judged.
-                saved.map(|_| ()).map_err(|error| end(self.saver, error))
-            }
-        }
+        io::copy(&mut plain, &mut tree).map_err(failed)?;
+        let saved = self.saver.save_giant(tree.finish()?);
+        // Not the blob's fault: only reading it is judged.
+        saved.map(|_| ()).map_err(|error| end(self.saver, error))
     }
 
     /// Tells what could not be read; anything but damage and failed reads ends the transfer.

@@ -17,7 +17,7 @@ use crate::blob::{BlobKind, BlobRef};
 use crate::clock::Clock;
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::id::BlobId;
-use crate::save::{FinishedTree, Saver, TreeContent, TreeStack};
+use crate::save::{FinishedTree, Saver, TreeStack};
 use crate::tree::{Node, NodeKind, Paused, TreeEncoder, ZoneOffsets};
 
 pub(super) struct Assembler<'a> {
@@ -150,17 +150,15 @@ fn cannot_write(cause: impl Into<Cause>) -> Error {
 
 /// Gets a tree saved: by a worker when it is in memory, right here when it is giant. Tells how much of it was new.
 fn save(saver: &Saver<'_>, chunks: &Sender<ChunkJob>, tree: FinishedTree) -> Result<(BlobId, u64)> {
-    let id = tree.id;
-    let bytes_added = match tree.content {
-        TreeContent::Memory(_) if saver.is_known(BlobRef { kind: BlobKind::Tree, id }) => 0,
-        TreeContent::Memory(plaintext) => {
-            let length = plaintext.len() as u64;
-            chunks.send(ChunkJob::Tree { id, plaintext }).map_err(|_| stopped())?;
-            length
+    match tree {
+        FinishedTree::InMemory { id, .. } if saver.is_known(BlobRef { kind: BlobKind::Tree, id }) => {
+            Ok((id, 0))
         }
-        TreeContent::Spool { sealed, uncompressed_length } => {
-            saver.save_spooled(id, sealed, uncompressed_length)?.plain_bytes()
+        FinishedTree::InMemory { id, json } => {
+            let length = json.len() as u64;
+            chunks.send(ChunkJob::Tree { id, plaintext: json }).map_err(|_| stopped())?;
+            Ok((id, length))
         }
-    };
-    Ok((id, bytes_added))
+        FinishedTree::Sealed(tree) => Ok((tree.id, saver.save_giant(tree)?.plain_bytes())),
+    }
 }

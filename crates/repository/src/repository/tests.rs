@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::ErrorKind;
 use crate::id::{BlobId, Id};
 use crate::key::{KdfCost, KeyOrigin, Password};
-use crate::save::{TreeContent, TreeStack};
+use crate::save::{FinishedTree, TreeStack};
 use crate::storage::{Body, FileId, FileKind, MemStorage, Storage, StorageError, Stored};
 
 struct Epoch;
@@ -201,9 +201,12 @@ fn trees_come_off_the_stack_as_they_went_on_however_long_they_are() {
         stack.write_all(b"the end").unwrap();
         let expected = [text(number, sizes[number]), b"the end".to_vec()].concat();
         let tree = stack.take_off(start).unwrap();
-        assert_eq!(tree.id, BlobId::of(&expected), "tree {number}");
-        let is_in_memory = matches!(&tree.content, TreeContent::Memory(json) if *json == expected);
-        assert_eq!(is_in_memory, expected.len() <= 4 * MIB, "tree {number}");
+        let (id, is_small) = match tree {
+            FinishedTree::InMemory { id, json } => (id, json == expected),
+            FinishedTree::Sealed(tree) => (tree.id, false),
+        };
+        assert_eq!(id, BlobId::of(&expected), "tree {number}");
+        assert_eq!(is_small, expected.len() <= 4 * MIB, "tree {number}");
         assert_eq!(stack.len(), start);
     };
     for (number, bytes) in sizes.into_iter().enumerate() {

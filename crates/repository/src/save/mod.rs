@@ -14,8 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-pub(crate) use self::spooled::{FinishedTree, TreeBuffer, TreeContent};
-pub(crate) use self::stack::TreeStack;
+pub(crate) use self::spooled::{GiantTree, cannot_spool};
+pub(crate) use self::stack::{FinishedTree, TreeStack};
 use self::upload::IndexFlusher;
 use crate::blob::{BlobKind, BlobRef};
 use crate::error::{Error, ErrorKind, Result};

@@ -1,7 +1,6 @@
-//! One complete tree on its way to be saved: in memory when small, sealed into a spool when giant.
+//! A giant tree on its way to be saved: sealed into a spool, which becomes a pack of its own.
 //!
-//! A directory of a million entries is one blob of hundreds of megabytes. From [`IN_MEMORY_BYTES`] on its
-//! JSON goes through compression and sealing straight into a spool, which becomes a pack of its own.
+//! A directory of a million entries is one blob of hundreds of megabytes: its JSON is never in memory as a whole.
 
 use std::io::{self, Read, Write};
 use std::num::NonZeroU32;
@@ -20,30 +19,18 @@ use crate::repository::Repository;
 use crate::spool::Spool;
 use crate::storage::Body;
 
-pub(super) const IN_MEMORY_BYTES: usize = 4 << 20;
-
-/// Takes the JSON of one tree.
-pub(crate) struct TreeBuffer<'r> {
-    repository: &'r Repository,
+/// Takes the JSON of one giant tree.
+pub(crate) struct GiantTree<'r> {
     digest: Context,
     length: u64,
-    memory: Vec<u8>,
-    spool: Option<SpoolWriter<'r>>,
+    sealed: SpoolWriter<'r>,
 }
 
-/// A tree that is complete and has a name.
-pub(crate) struct FinishedTree {
+/// A giant tree that is complete, sealed as it will be stored.
+pub(crate) struct SealedTree {
     pub(crate) id: BlobId,
-    pub(crate) content: TreeContent,
-}
-
-pub(crate) enum TreeContent {
-    Memory(Vec<u8>),
-    /// Sealed as it will be stored.
-    Spool {
-        sealed: Spool,
-        uncompressed_length: Option<NonZeroU32>,
-    },
+    sealed: Spool,
+    uncompressed_length: Option<NonZeroU32>,
 }
 
 enum SpoolWriter<'r> {
@@ -51,19 +38,26 @@ enum SpoolWriter<'r> {
     Packed(Box<Encoder<'static, SealWriter<'r, Spool>>>),
 }
 
-impl<'r> TreeBuffer<'r> {
-    pub(crate) fn new(repository: &'r Repository) -> Self {
-        Self { repository, digest: Context::new(&SHA256), length: 0, memory: Vec::new(), spool: None }
+impl<'r> GiantTree<'r> {
+    pub(crate) fn new(repository: &'r Repository) -> io::Result<Self> {
+        let spool = Spool::create(&repository.settings().spool_folder)?;
+        let seal = SealWriter::new(repository.master_key(), spool)?;
+        let sealed = match repository.compression().level() {
+            None => SpoolWriter::Plain(Box::new(seal)),
+            Some(level) => {
+                let mut encoder = Encoder::new(seal, level)?;
+                for limit in repository.compression().limits() {
+                    encoder.set_parameter(*limit)?;
+                }
+                SpoolWriter::Packed(Box::new(encoder))
+            }
+        };
+        Ok(Self { digest: Context::new(&SHA256), length: 0, sealed })
     }
 
-    pub(crate) fn finish(mut self) -> Result<FinishedTree> {
-        let spool = self.spool.take();
-        let Some(writer) = spool else {
-            let id = BlobId::of(&self.memory);
-            return Ok(FinishedTree { id, content: TreeContent::Memory(self.memory) });
-        };
+    pub(crate) fn finish(self) -> Result<SealedTree> {
         let id = BlobId::new(Id::from_digest(&self.digest.finish()));
-        let (writer, length) = match writer {
+        let (writer, length) = match self.sealed {
             SpoolWriter::Plain(writer) => (*writer, None),
             SpoolWriter::Packed(encoder) => (encoder.finish().map_err(cannot_spool)?, Some(self.length)),
         };
@@ -72,42 +66,14 @@ impl<'r> TreeBuffer<'r> {
             Some(length) => Some(u32::try_from(length).ok().and_then(NonZeroU32::new).ok_or_else(too_long)?),
         };
         let (sealed, _) = writer.finish().map_err(cannot_spool)?;
-        Ok(FinishedTree { id, content: TreeContent::Spool { sealed, uncompressed_length } })
-    }
-
-    fn spill(&mut self) -> io::Result<()> {
-        let spool = Spool::create(&self.repository.settings().spool_folder)?;
-        let seal = SealWriter::new(self.repository.master_key(), spool)?;
-        let mut writer = match self.repository.compression().level() {
-            None => SpoolWriter::Plain(Box::new(seal)),
-            Some(level) => {
-                let mut encoder = Encoder::new(seal, level)?;
-                for limit in self.repository.compression().limits() {
-                    encoder.set_parameter(*limit)?;
-                }
-                SpoolWriter::Packed(Box::new(encoder))
-            }
-        };
-        self.digest.update(&self.memory);
-        writer.write_all(&self.memory)?;
-        self.memory = Vec::new();
-        self.spool = Some(writer);
-        Ok(())
+        Ok(SealedTree { id, sealed, uncompressed_length })
     }
 }
 
-impl Write for TreeBuffer<'_> {
+impl Write for GiantTree<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.spool.is_none() && self.memory.len() + bytes.len() > IN_MEMORY_BYTES {
-            self.spill()?;
-        }
-        match &mut self.spool {
-            None => self.memory.extend_from_slice(bytes),
-            Some(spool) => {
-                spool.write_all(bytes)?;
-                self.digest.update(bytes);
-            }
-        }
+        self.sealed.write_all(bytes)?;
+        self.digest.update(bytes);
         self.length += bytes.len() as u64;
         Ok(bytes.len())
     }
@@ -132,12 +98,8 @@ impl Write for SpoolWriter<'_> {
 
 impl Saver<'_> {
     /// Saves a giant tree as a pack of its own, unless it is known.
-    pub(crate) fn save_spooled(
-        &self,
-        id: BlobId,
-        mut sealed: Spool,
-        uncompressed_length: Option<NonZeroU32>,
-    ) -> Result<Saved> {
+    pub(crate) fn save_giant(&self, tree: SealedTree) -> Result<Saved> {
+        let SealedTree { id, mut sealed, uncompressed_length } = tree;
         let blob = BlobRef { kind: BlobKind::Tree, id };
         if !self.claim(blob) {
             return Ok(Saved::Known);
@@ -185,7 +147,7 @@ fn digest_of(reader: &mut dyn Read) -> io::Result<Id> {
     }
 }
 
-pub(super) fn cannot_spool(cause: io::Error) -> Error {
+pub(crate) fn cannot_spool(cause: io::Error) -> Error {
     Error::new(ErrorKind::Io, "cannot spool a giant tree").because(cause)
 }
 

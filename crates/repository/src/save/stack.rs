@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 use std::num::NonZeroU32;
 
-use super::spooled::{FinishedTree, IN_MEMORY_BYTES, TreeBuffer, TreeContent, cannot_spool};
+use super::spooled::{GiantTree, SealedTree, cannot_spool};
 use crate::blob::{BlobKind, BlobRef};
 use crate::error::{Error, Result};
 use crate::id::BlobId;
@@ -18,6 +18,15 @@ use crate::spool::Spool;
 /// When this much is in memory, half of it goes to the spool.
 const MEMORY_BYTES: usize = 8 << 20;
 const RUN_BYTES: usize = 1 << 20;
+
+/// A longer tree is sealed into a spool of its own.
+const IN_MEMORY_BYTES: u64 = 4 << 20;
+
+/// A tree that is complete and has a name.
+pub(crate) enum FinishedTree {
+    InMemory { id: BlobId, json: Vec<u8> },
+    Sealed(SealedTree),
+}
 
 /// Takes the JSON of trees within trees.
 pub(crate) struct TreeStack<'r> {
@@ -55,8 +64,8 @@ impl<'r> TreeStack<'r> {
 
     /// Takes off the innermost tree, which begins at `start` and is complete.
     pub(crate) fn take_off(&mut self, start: u64) -> Result<FinishedTree> {
-        if self.len() - start > IN_MEMORY_BYTES as u64 {
-            return self.take_off_giant(start);
+        if self.len() - start > IN_MEMORY_BYTES {
+            return self.take_off_giant(start).map(FinishedTree::Sealed);
         }
         while start < self.spooled_bytes() {
             self.fetch()?;
@@ -64,7 +73,7 @@ impl<'r> TreeStack<'r> {
         let place = self.place_in_top(start);
         let json = self.top.get(place..).unwrap_or_default().to_vec();
         self.top.truncate(place);
-        Ok(FinishedTree { id: BlobId::of(&json), content: TreeContent::Memory(json) })
+        Ok(FinishedTree::InMemory { id: BlobId::of(&json), json })
     }
 
     /// Takes off the last tree there is.
@@ -72,8 +81,8 @@ impl<'r> TreeStack<'r> {
         self.take_off(0)
     }
 
-    fn take_off_giant(&mut self, start: u64) -> Result<FinishedTree> {
-        let mut tree = TreeBuffer::new(self.repository);
+    fn take_off_giant(&mut self, start: u64) -> Result<SealedTree> {
+        let mut tree = GiantTree::new(self.repository).map_err(cannot_spool)?;
         let first = usize::try_from(start / RUN_BYTES as u64).unwrap_or(usize::MAX);
         let within = usize::try_from(start % RUN_BYTES as u64).unwrap_or_default();
         let mut plain = Vec::new();
