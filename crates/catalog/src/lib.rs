@@ -5,29 +5,35 @@
 
 mod access_keys;
 mod accounts;
+mod audit;
 mod clients;
 mod error;
 mod jobs;
 mod migrations;
 mod plans;
+mod roles;
 mod snapshots;
 mod sql;
 mod tasks;
+mod users;
 mod vaults;
 
 use std::path::PathBuf;
 
 pub use self::access_keys::{AccessKeyRow, NewAccessKey};
 pub use self::accounts::AccountRow;
+pub use self::audit::{AUDIT_STARTED, AuditRow};
 pub use self::clients::ClientRow;
 pub use self::error::{CatalogError, CatalogErrorKind};
 pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobRow, NewJob};
 pub use self::plans::{NewPlan, PlanRow};
+pub use self::roles::{AttachedDocument, DocumentOwner, RoleRow};
 pub use self::snapshots::{
     NewSnapshot, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue,
 };
 use self::sql::Db;
 pub use self::tasks::TaskRow;
+pub use self::users::UserRow;
 pub use self::vaults::{NewVault, VaultRow};
 
 pub type Result<T> = std::result::Result<T, CatalogError>;

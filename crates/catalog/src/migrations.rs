@@ -6,7 +6,8 @@ use crate::error::{CatalogError, CatalogErrorKind};
 use crate::sql::{Db, sql};
 
 /// In order; a step that was released is never changed.
-const STEPS: &[&str] = &[include_str!("../migrations/0001_first.sql")];
+const STEPS: &[&str] =
+    &[include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_access.sql")];
 
 pub(crate) async fn run(db: &Db) -> Result<()> {
     let mut tx = db.begin().await?;

@@ -3,6 +3,8 @@
 use lifeboat_catalog::{CatalogError, CatalogErrorKind};
 use lifeboat_model::files::FilesSpecError;
 
+use crate::access::{Denial, PolicyError};
+
 /// What is not there, or is somebody else's: nobody is told which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -30,6 +32,11 @@ pub enum ServiceError {
     /// More than the account may have.
     #[error("{0}")]
     Quota(String),
+    /// The caller may not do that.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The database does not answer; later it may.
     #[error("the catalog does not answer")]
     Unavailable(#[source] CatalogError),

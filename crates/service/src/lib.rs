@@ -3,6 +3,7 @@
 //! Every call names its caller, and what it finds is the caller's own. A job is a row before anybody works on it;
 //! workers take it from there. What a crash interrupts is found again from the rows at the next start.
 
+pub mod access;
 mod bridge;
 mod dispatch;
 mod error;
@@ -24,6 +25,7 @@ use lifeboat_model::id::AccountId;
 use lifeboat_model::time::Millis;
 use tokio::sync::Notify;
 
+pub use self::access::{Denial, Permit, PolicyError, RequestContext};
 pub use self::dispatch::Dispatcher;
 pub use self::error::{Missing, ServiceError};
 pub use self::jobs::NewBackupJob;
@@ -34,8 +36,8 @@ pub use self::signing::SigningKey;
 pub use self::start::{Root, Start};
 pub use self::vaults::NewVaultRequest;
 pub use lifeboat_catalog::{
-    Catalog, ClientRow, JobFilter, JobRow, Place as CatalogPlace, PlanRow, SnapshotColumn, SnapshotCondition,
-    SnapshotOperator, SnapshotRow, SnapshotValue, TaskRow, VaultRow,
+    AuditRow, Catalog, ClientRow, JobFilter, JobRow, Place as CatalogPlace, PlanRow, SnapshotColumn,
+    SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue, TaskRow, VaultRow,
 };
 
 pub type Result<T> = std::result::Result<T, ServiceError>;
@@ -54,6 +56,8 @@ pub trait Random: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub account: AccountId,
+    /// Absent for a key of the account itself, which may do everything in it.
+    pub user: Option<String>,
     pub access_key_id: String,
 }
 

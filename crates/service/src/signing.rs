@@ -5,11 +5,13 @@ use lifeboat_model::time::Millis;
 
 use crate::{Result, Service};
 
-/// An access key with its secret, to verify a signature by.
+/// An access key with its secret, to verify a signature by. It cannot be printed.
 #[derive(Clone)]
 pub struct SigningKey {
     pub id: String,
     pub account: AccountId,
+    /// Absent for a key of the account itself.
+    pub user: Option<String>,
     pub secret: String,
     pub is_active: bool,
 }
@@ -18,7 +20,13 @@ impl Service {
     pub async fn signing_key(&self, id: &str) -> Result<Option<SigningKey>> {
         let Some(row) = self.catalog.access_key(id).await? else { return Ok(None) };
         let secret = self.sealer.open(&owner(id), &row.secret)?;
-        Ok(Some(SigningKey { id: row.id, account: row.account, secret, is_active: row.is_active }))
+        Ok(Some(SigningKey {
+            id: row.id,
+            account: row.account,
+            user: row.user,
+            secret,
+            is_active: row.is_active,
+        }))
     }
 
     /// Uses up a nonce of a request whose signature was found right; false when it was used before.

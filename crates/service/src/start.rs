@@ -67,7 +67,8 @@ impl Service {
         }
         if self.catalog.access_key(&root.access_key_id).await?.is_none() {
             let secret = self.sealer.seal(&owner(&root.access_key_id), &root.access_key_secret);
-            let new = NewAccessKey { id: root.access_key_id.clone(), account: root.account, secret };
+            let new =
+                NewAccessKey { id: root.access_key_id.clone(), account: root.account, user: None, secret };
             self.catalog.insert_access_key(new, now).await?;
         }
         let client = ClientRow {

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use http::StatusCode;
+use lifeboat_service::Denial;
+use serde_json::{Value, json};
 
 /// What a client is told instead of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,11 +12,13 @@ pub struct WireError {
     pub status: StatusCode,
     pub code: String,
     pub message: String,
+    /// Of a refusal for want of permission: who was not allowed what, and why.
+    pub denied: Option<Value>,
 }
 
 impl WireError {
     pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into() }
+        Self { status, code: code.into(), message: message.into(), denied: None }
     }
 
     pub fn bad_request(code: impl Into<String>, message: impl Into<String>) -> Self {
@@ -32,6 +36,23 @@ impl WireError {
             format!("InvalidParameter.{parameter}"),
             format!("The value {value:?} of {parameter} is not valid. {accepted}"),
         )
+    }
+
+    /// What the documents of a user do not let him do.
+    pub fn denied(denial: &Denial) -> Self {
+        let Denial { action, principal, account, is_explicit } = denial;
+        let message =
+            format!("You are not authorized to do this action. {principal} is not allowed to do {action}.");
+        let mut error = Self::new(StatusCode::FORBIDDEN, "NoPermission", message);
+        error.denied = Some(json!({
+            "AuthAction": action,
+            "AuthPrincipalType": "SubUser",
+            "AuthPrincipalDisplayName": principal,
+            "AuthPrincipalOwnerId": account.to_string(),
+            "NoPermissionType": if *is_explicit { "ExplicitDeny" } else { "ImplicitDeny" },
+            "PolicyType": "AccountLevelIdentityBasedPolicy",
+        }));
+        error
     }
 
     pub fn not_found(code: &str, message: impl Into<String>) -> Self {

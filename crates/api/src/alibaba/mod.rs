@@ -1,7 +1,7 @@
 //! The dialect of Alibaba Cloud: RPC over one path, where `Version` names the product and `Action` the operation.
 //!
-//! A request is parsed, its signature and freshness verified, its nonce burnt, its action looked up, and only then
-//! its parameters are read. Every reply has a body with a code, also every refusal.
+//! A request is parsed, its signature and freshness verified, its nonce burnt, its action looked up, its caller's right
+//! to it decided, and only then its parameters are read. Every reply has a body with a code, also every refusal.
 
 mod error;
 mod hbr;
@@ -11,7 +11,7 @@ mod sign;
 
 use http::StatusCode;
 use lifeboat_model::time::Millis;
-use lifeboat_service::{Caller, Service};
+use lifeboat_service::{Caller, RequestContext, Service};
 use serde_json::{Value, json};
 
 pub use self::error::WireError;
@@ -64,15 +64,66 @@ async fn answer(
 ) -> Result<(String, Value), WireError> {
     let signed = Signed::read(request)?;
     let caller = authenticate(service, &signed).await?;
-    let call = Call { service, caller, params: signed.params };
-    let body = match signed.version.as_str() {
-        hbr::VERSION => hbr::answer(&signed.action, call).await?,
-        other => {
-            let what = format!("The version {other:?} is not one of a product that is served here.");
-            return Err(WireError::bad_request("InvalidVersion", what));
-        }
+    if signed.version != hbr::VERSION {
+        let what = format!("The version {:?} is not one of a product that is served here.", signed.version);
+        return Err(WireError::bad_request("InvalidVersion", what));
+    }
+    if !hbr::is_known(&signed.action) {
+        return Err(unknown_action(&signed.action));
+    }
+    let context = RequestContext {
+        source_ip: request.peer,
+        is_secure: request.is_secure,
+        vault: hbr::vault_of(&signed.action, &signed.params),
     };
-    Ok((signed.action, with_request_id(body, request_id)))
+    let action = format!("{}:{}", hbr::NAME, signed.action);
+    let permit = service.authorize(&caller, &action, &context).await.map_err(|error| hbr::refuse(&error))?;
+    let subject = subject(&signed.params);
+    let call = Call { service, caller, params: signed.params };
+    let answered = hbr::answer(&signed.action, call).await;
+    let (made, refusal) = match &answered {
+        Ok(body) => (subject_of(body), None),
+        Err(error) => (String::new(), Some(error.code.as_str())),
+    };
+    let concluded = service.conclude(permit, format!("{subject} {made}").trim(), refusal).await;
+    if let Err(error) = concluded {
+        // What was done is done; its row in the audit log says that it was begun.
+        tracing::error!(error = %error, "cannot note the outcome of {action}");
+    }
+    Ok((signed.action, with_request_id(answered?, request_id)))
+}
+
+/// Ids that the audit log keeps of requests and answers.
+const SUBJECTS: [&str; 13] = [
+    "VaultId",
+    "PlanId",
+    "JobId",
+    "RestoreId",
+    "SnapshotId",
+    "PolicyId",
+    "PolicyBindingId",
+    "ClientId",
+    "InstanceId",
+    "ResourceId.1",
+    "CrossAccountUserId",
+    "CrossAccountRoleName",
+    "TaskId",
+];
+
+/// What a request is about, as far as it says.
+fn subject(params: &Params) -> String {
+    let named = SUBJECTS.iter().filter_map(|name| Some(format!("{name}={}", params.text(name)?)));
+    named.collect::<Vec<_>>().join(" ")
+}
+
+/// What an answer has made.
+fn subject_of(body: &Value) -> String {
+    let named = SUBJECTS.iter().filter_map(|name| Some(format!("{name}={}", body.get(name)?.as_str()?)));
+    named.collect::<Vec<_>>().join(" ")
+}
+
+fn unknown_action(action: &str) -> WireError {
+    WireError::not_found("InvalidAction.NotFound", format!("Specified api {action:?} is not found."))
 }
 
 /// Finds out who signed the request, and that he did so just now and once.
@@ -105,7 +156,7 @@ async fn authenticate(service: &Service, signed: &Signed) -> Result<Caller, Wire
             "Specified signature nonce was used already.",
         ));
     }
-    Ok(Caller { account: key.account, access_key_id: key.id })
+    Ok(Caller { account: key.account, user: key.user, access_key_id: key.id })
 }
 
 fn with_request_id(body: Value, request_id: &str) -> Value {

@@ -38,13 +38,16 @@ pub(super) fn answer(format: Format, action: &str, body: &Value) -> Reply {
 
 /// Writes a refusal.
 pub(super) fn refusal(format: Format, error: &WireError, request_id: &str, host: &str) -> Reply {
-    let body = json!({
+    let mut body = json!({
         "RequestId": request_id,
         "HostId": host,
         "Code": error.code,
         "Message": error.message,
         "Success": false,
     });
+    if let (Some(denied), Value::Object(fields)) = (&error.denied, &mut body) {
+        fields.insert("AccessDeniedDetail".to_owned(), denied.clone());
+    }
     reply(format, error.status, "Error", &body)
 }
 

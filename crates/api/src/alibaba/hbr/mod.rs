@@ -13,12 +13,42 @@ use lifeboat_model::filter::Page;
 use lifeboat_service::{Missing, ServiceError};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Call, WireError};
+use super::{Answer, Call, Params, WireError};
 
 pub(super) const VERSION: &str = "2017-09-08";
 
-pub(super) async fn answer(action: &str, call: Call<'_>) -> Answer {
-    let body = match action {
+/// What policy documents call it.
+pub(super) const NAME: &str = "hbr";
+
+/// Operations that are about the vault which the parameter VaultId names, and about nothing else. All others are about
+/// all resources.
+const ON_ONE_VAULT: [&str; 4] = ["CreateBackupPlan", "DeleteVault", "DescribeVaults", "UpdateVault"];
+
+/// The one vault that an operation is about.
+pub(super) fn vault_of(action: &str, params: &Params) -> Option<String> {
+    ON_ONE_VAULT.contains(&action).then(|| params.text("VaultId").map(str::to_owned)).flatten()
+}
+
+/// Makes [`answer`] and [`is_known`] of the rows, so that both know the same operations.
+macro_rules! operations {
+    ($call:ident => $($action:literal => $answer:expr,)*) => {
+        /// Whether there is such an operation.
+        pub(super) fn is_known(action: &str) -> bool {
+            matches!(action, $($action)|*)
+        }
+
+        /// Answers an operation that is known.
+        pub(super) async fn answer(action: &str, $call: Call<'_>) -> Answer {
+            let body = match action {
+                $($action => $answer,)*
+                _ => Err(super::unknown_action(action)),
+            };
+            Ok(envelope(body?))
+        }
+    };
+}
+
+operations! { call =>
         "CreateVault" => vaults::create(call).await,
         "DescribeVaults" => vaults::describe(call).await,
         "DescribeTask" => vaults::task(call).await,
@@ -32,12 +62,6 @@ pub(super) async fn answer(action: &str, call: Call<'_>) -> Answer {
         "DescribeRestoreJobs2" => restore_jobs::describe(call).await,
         "CancelRestoreJob" => restore_jobs::cancel(call).await,
         "DescribeBackupClients" => clients::describe(call).await,
-        _ => {
-            let what = format!("Specified api {action:?} is not found.");
-            Err(WireError::not_found("InvalidAction.NotFound", what))
-        }
-    };
-    Ok(envelope(body?))
 }
 
 /// What every answer of this product begins with.
@@ -68,6 +92,8 @@ pub(super) fn refuse(error: &ServiceError) -> WireError {
         ServiceError::Exists(_) | ServiceError::Conflict(_) | ServiceError::Quota(_) => {
             WireError::bad_request("BadRequest", text)
         }
+        ServiceError::Denied(denial) => WireError::denied(denial),
+        ServiceError::Policy(_) => WireError::bad_request("InvalidParameter.PolicyDocument", text),
         ServiceError::Files(_) => WireError::bad_request("InvalidParameter", text),
         ServiceError::Unavailable(_) => WireError::new(
             StatusCode::SERVICE_UNAVAILABLE,
