@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{FilesRestoreSpec, FilesSpec};
 use crate::id::{ClientId, InstanceId};
+use crate::retention::{Retention, RetentionRule};
 
 /// Kinds of things that can be protected, by the names their listings use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +50,22 @@ pub struct BackupSpec {
     /// Days to keep the snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+    /// Longer lives for the first snapshots of days, weeks, months and years.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retention_rules: Vec<RetentionRule>,
+    /// The newest snapshot outlives its retention.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_latest: bool,
+}
+
+impl BackupSpec {
+    pub fn retention(&self) -> Retention {
+        Retention {
+            days: self.retention_days,
+            rules: self.retention_rules.clone(),
+            keep_latest: self.keep_latest,
+        }
+    }
 }
 
 /// What a restore job does.

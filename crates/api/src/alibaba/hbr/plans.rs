@@ -79,6 +79,8 @@ fn spec(call: &Call<'_>) -> Result<BackupSpec, WireError> {
         speed_limit: speed_limit.map(|limit| limit.to_string()),
         options: options(params)?,
         retention_days: retention.and_then(|days| u32::try_from(days).ok()),
+        retention_rules: Vec::new(),
+        keep_latest: params.number("KeepLatestSnapshots", 0, 1)? == Some(1),
     })
 }
 
