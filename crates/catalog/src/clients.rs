@@ -16,9 +16,12 @@ pub struct ClientRow {
     pub version: String,
     pub created: Millis,
     pub heard_of: Millis,
+    /// A plan backs it up. Not written: the plans say so.
+    pub is_protected: bool,
 }
 
-const COLUMNS: &str = "id, account_id, instance_id, hostname, version, created_at, heard_of_at";
+const COLUMNS: &str = "id, account_id, instance_id, hostname, version, created_at, heard_of_at, (SELECT COUNT(*) \
+     FROM plans p WHERE p.client_id = clients.id AND p.is_deleted = 0) AS plans";
 
 impl Catalog {
     /// Adds a client, or notes that one is there and what it has become.
@@ -68,6 +71,7 @@ impl ClientRow {
             version: row.text("version")?,
             created: Millis(row.number("created_at")?),
             heard_of: Millis(row.number("heard_of_at")?),
+            is_protected: row.count("plans")? > 0,
         })
     }
 }

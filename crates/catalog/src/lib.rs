@@ -14,6 +14,7 @@ mod plans;
 mod roles;
 mod snapshots;
 mod sql;
+mod tags;
 mod tasks;
 mod users;
 mod vaults;
@@ -32,9 +33,10 @@ pub use self::snapshots::{
     NewSnapshot, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue,
 };
 use self::sql::Db;
+pub use self::tags::{LabelFilter, Labels, Unknown};
 pub use self::tasks::TaskRow;
 pub use self::users::UserRow;
-pub use self::vaults::{NewVault, VaultRow};
+pub use self::vaults::{NewVault, VaultFilter, VaultRow};
 
 pub type Result<T> = std::result::Result<T, CatalogError>;
 

@@ -6,8 +6,11 @@ use crate::error::{CatalogError, CatalogErrorKind};
 use crate::sql::{Db, sql};
 
 /// In order; a step that was released is never changed.
-const STEPS: &[&str] =
-    &[include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_access.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../migrations/0001_first.sql"),
+    include_str!("../migrations/0002_access.sql"),
+    include_str!("../migrations/0007_tags.sql"),
+];
 
 pub(crate) async fn run(db: &Db) -> Result<()> {
     let mut tx = db.begin().await?;

@@ -81,6 +81,17 @@ impl Catalog {
         row.as_ref().map(SnapshotRow::of).transpose()
     }
 
+    pub async fn snapshot_of_hash(
+        &self,
+        (account, vault): (AccountId, &VaultId),
+        hash: &str,
+    ) -> Result<Option<SnapshotRow>> {
+        let select =
+            format!("SELECT {COLUMNS} FROM snapshots WHERE account_id = $1 AND vault_id = $2 AND hash = $3");
+        let select = sql(select).bind(account.number()).bind(vault.as_str()).bind(hash);
+        self.db.row(select).await?.as_ref().map(SnapshotRow::of).transpose()
+    }
+
     /// Snapshots of a vault for which all conditions hold.
     pub async fn snapshots(
         &self,

@@ -7,7 +7,7 @@ use lifeboat_model::time::Millis;
 use crate::accounts::account_id;
 use crate::error::{CatalogError, CatalogErrorKind};
 use crate::sql::{Row, Value, sql};
-use crate::{Catalog, Result};
+use crate::{Catalog, LabelFilter, Result};
 
 #[derive(Clone, Debug)]
 pub struct NewVault {
@@ -37,6 +37,15 @@ pub struct VaultRow {
     pub updated: Millis,
     pub snapshots: u64,
     pub bytes_done: u64,
+}
+
+/// Which vaults to list; what is `None` is not asked for.
+#[derive(Clone, Debug, Default)]
+pub struct VaultFilter {
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub state: Option<String>,
+    pub labels: LabelFilter,
 }
 
 const COLUMNS: &str = "v.id, v.account_id, v.name, v.description, v.region, v.redundancy, v.state, v.password, v.created_at, \
@@ -81,21 +90,22 @@ impl Catalog {
         row.as_ref().map(VaultRow::of).transpose()
     }
 
-    /// Vaults of an account, oldest first; `id`, `name` and `state` where given.
+    /// Vaults of an account, oldest first.
     pub async fn vaults(
         &self,
         account: AccountId,
-        (id, name, state): (Option<&str>, Option<&str>, Option<&str>),
+        filter: &VaultFilter,
         page: Page,
     ) -> Result<Paged<VaultRow>> {
         let mut values = vec![Value::from(account.number())];
         let mut condition = "v.account_id = $1".to_owned();
-        for (column, value) in [("id", id), ("name", name), ("state", state)] {
+        for (column, value) in [("id", &filter.id), ("name", &filter.name), ("state", &filter.state)] {
             if let Some(value) = value {
-                values.push(value.into());
+                values.push(value.as_str().into());
                 condition.push_str(&format!(" AND v.{column} = ${}", values.len()));
             }
         }
+        filter.labels.add("v.id", &mut condition, &mut values);
         let count = sql(format!("SELECT COUNT(*) AS total FROM vaults v WHERE {condition}"));
         let total = self.db.row(count.bind_all(values.clone())).await?;
         let total = total.map_or(Ok(0), |row| row.count("total"))?;

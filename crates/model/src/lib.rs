@@ -11,4 +11,5 @@ pub mod plan;
 pub mod retention;
 pub mod schedule;
 pub mod speed_limit;
+pub mod tag;
 pub mod time;

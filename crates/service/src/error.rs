@@ -15,6 +15,8 @@ pub enum Missing {
     Snapshot,
     Client,
     Task,
+    /// A folder of a snapshot.
+    Folder,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,9 @@ pub enum ServiceError {
     Denied(#[from] Denial),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The vault cannot be looked into: its storage fails, or it is damaged.
+    #[error("cannot look into a snapshot")]
+    Browse(#[source] lifeboat_worker::BrowseError),
     /// The database does not answer; later it may.
     #[error("the catalog does not answer")]
     Unavailable(#[source] CatalogError),

@@ -5,6 +5,7 @@
 
 pub mod access;
 mod bridge;
+mod browse;
 mod dispatch;
 mod error;
 mod jobs;
@@ -15,6 +16,7 @@ mod sealer;
 mod signing;
 mod snapshots;
 mod start;
+mod tags;
 mod vaults;
 
 use std::path::PathBuf;
@@ -23,9 +25,10 @@ use std::time::Duration;
 
 use lifeboat_model::id::AccountId;
 use lifeboat_model::time::Millis;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use self::access::{Denial, Permit, PolicyError, RequestContext};
+pub use self::browse::BrowseRequest;
 pub use self::dispatch::Dispatcher;
 pub use self::error::{Missing, ServiceError};
 pub use self::jobs::NewBackupJob;
@@ -36,9 +39,11 @@ pub use self::signing::SigningKey;
 pub use self::start::{Root, Start};
 pub use self::vaults::NewVaultRequest;
 pub use lifeboat_catalog::{
-    AuditRow, Catalog, ClientRow, JobFilter, JobRow, Place as CatalogPlace, PlanRow, SnapshotColumn,
-    SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue, TaskRow, VaultRow,
+    AuditRow, Catalog, ClientRow, JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow,
+    SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue, TaskRow, VaultFilter,
+    VaultRow,
 };
+pub use lifeboat_worker::{Entry, Folder, Listing};
 
 pub type Result<T> = std::result::Result<T, ServiceError>;
 
@@ -100,6 +105,8 @@ pub struct Service {
     pub(crate) limits: Limits,
     /// There is something to do.
     pub(crate) wake: Arc<Notify>,
+    /// Looks into snapshots that may be taken at once: each opens a vault and holds its index.
+    pub(crate) browsing: Arc<Semaphore>,
 }
 
 impl Service {

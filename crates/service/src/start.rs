@@ -8,6 +8,9 @@ use std::sync::Arc;
 use lifeboat_catalog::{Catalog, ClientRow, NewAccessKey};
 use lifeboat_model::id::{AccountId, ClientId, InstanceId};
 
+use tokio::sync::Semaphore;
+
+use crate::browse::BROWSING_AT_ONCE;
 use crate::signing::owner;
 use crate::{Clock, Limits, Random, Result, Sealer, Service, bridge};
 
@@ -52,6 +55,7 @@ impl Start {
             spool_folder: self.spool_folder,
             limits: self.limits,
             wake: Arc::default(),
+            browsing: Arc::new(Semaphore::new(BROWSING_AT_ONCE)),
         };
         service.make_root(root).await?;
         service.finish_vaults().await?;
@@ -79,6 +83,7 @@ impl Service {
             version: root.version.clone(),
             created: now,
             heard_of: now,
+            is_protected: false,
         };
         Ok(self.catalog.upsert_client(&client).await?)
     }

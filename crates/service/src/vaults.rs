@@ -1,6 +1,6 @@
 //! Vaults: made in the background, each in a folder of its own with a password of its own.
 
-use lifeboat_catalog::{NewVault, TaskRow, VaultRow};
+use lifeboat_catalog::{NewVault, TaskRow, VaultFilter, VaultRow};
 use lifeboat_model::filter::{Page, Paged};
 use lifeboat_model::id::{TaskId, VaultId};
 use lifeboat_worker::{VaultAccess, create_vault};
@@ -71,12 +71,7 @@ impl Service {
         found.ok_or_else(|| ServiceError::Missing(Missing::Vault, id.to_string()))
     }
 
-    pub async fn vaults(
-        &self,
-        caller: &Caller,
-        filter: (Option<&str>, Option<&str>, Option<&str>),
-        page: Page,
-    ) -> Result<Paged<VaultRow>> {
+    pub async fn vaults(&self, caller: &Caller, filter: &VaultFilter, page: Page) -> Result<Paged<VaultRow>> {
         Ok(self.catalog.vaults(caller.account, filter, page).await?)
     }
 

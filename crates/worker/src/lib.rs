@@ -4,6 +4,7 @@
 //! killed leaves a vault as the engine leaves it, so the next attempt goes on from what was stored.
 
 mod backup;
+mod browse;
 mod counted;
 mod progress;
 mod restore;
@@ -11,6 +12,7 @@ mod rules;
 mod vault;
 
 pub use self::backup::{BackupOrder, back_up};
+pub use self::browse::{BrowseError, BrowseOrder, Entry, Folder, Listing, browse};
 pub use self::progress::Progress;
 pub use self::restore::{RestoreOrder, restore};
 pub use self::vault::{VaultAccess, create_vault};

@@ -1,4 +1,4 @@
-//! DescribeBackupJobs2, CancelBackupJob.
+//! CreateBackupJob, DescribeBackupJobs2, CancelBackupJob.
 
 use lifeboat_model::filter::{JobCondition, Order, TextField};
 use lifeboat_model::job::JobKind;
@@ -13,6 +13,13 @@ use crate::alibaba::{Answer, Call, WireError};
 /// All documented types; those not built yet match nothing.
 const SOURCE_TYPES: [&str; 10] =
     ["ECS_FILE", "OSS", "NAS", "OTS", "UDM_ECS", "UDM_ECS_DISK", "COMMON_NAS", "File", "SYNC", "CONTAINER"];
+
+/// One-off jobs are for whole instances, which are not built yet; files are backed up through plans and policies.
+pub(super) async fn create(call: Call<'_>) -> Answer {
+    let source_type = call.params.required("SourceType")?;
+    let accepted = "One-off jobs of files are not accepted: make a plan, and run it with ExecuteBackupPlan.";
+    Err(WireError::invalid("SourceType", source_type, accepted))
+}
 
 pub(super) async fn describe(call: Call<'_>) -> Answer {
     let params = &call.params;

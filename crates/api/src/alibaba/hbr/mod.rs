@@ -1,11 +1,13 @@
 //! Cloud Backup (HBR), version 2017-09-08: one file for each noun, one row in [`answer`] for each operation.
 
 mod backup_jobs;
+mod browse;
 mod clients;
 mod filters;
 mod plans;
 mod restore_jobs;
 mod snapshots;
+mod tags;
 mod vaults;
 
 use http::StatusCode;
@@ -61,7 +63,14 @@ operations! { call =>
         "CreateRestoreJob" => restore_jobs::create(call).await,
         "DescribeRestoreJobs2" => restore_jobs::describe(call).await,
         "CancelRestoreJob" => restore_jobs::cancel(call).await,
+        "CreateBackupJob" => backup_jobs::create(call).await,
+        "BrowseFiles" => browse::files(call).await,
         "DescribeBackupClients" => clients::describe(call).await,
+        "DescribeClients" => clients::describe_plain(call).await,
+        "OpenHbrService" => clients::open_service(call).await,
+        "TagResources" => tags::tag(call).await,
+        "UntagResources" => tags::untag(call).await,
+        "ChangeResourceGroup" => tags::change_group(call).await,
 }
 
 /// What every answer of this product begins with.
@@ -95,6 +104,11 @@ pub(super) fn refuse(error: &ServiceError) -> WireError {
         ServiceError::Denied(denial) => WireError::denied(denial),
         ServiceError::Policy(_) => WireError::bad_request("InvalidParameter.PolicyDocument", text),
         ServiceError::Files(_) => WireError::bad_request("InvalidParameter", text),
+        ServiceError::Browse(cause) => {
+            tracing::error!(error = %error, cause = ?cause, "cannot answer a request");
+            let what = "The vault cannot be looked into; the server's log says why.";
+            WireError::new(StatusCode::INTERNAL_SERVER_ERROR, "BrowseFileError", what)
+        }
         ServiceError::Unavailable(_) => WireError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "ServiceUnavailable",
@@ -121,6 +135,16 @@ impl Call<'_> {
             None | Some("STANDARD") => Ok("STANDARD"),
             Some("BASIC") => Ok("BASIC"),
             Some(other) => Err(WireError::invalid("Edition", other, "It must be STANDARD or BASIC.")),
+        }
+    }
+
+    /// A parameter that is one of some words.
+    fn one_of(&self, name: &str, accepted: &[&str]) -> Result<Option<&str>, WireError> {
+        match self.params.text(name) {
+            Some(value) if !accepted.contains(&value) => {
+                Err(WireError::invalid(name, value, format!("It must be {}.", accepted.join(" or "))))
+            }
+            value => Ok(value),
         }
     }
 

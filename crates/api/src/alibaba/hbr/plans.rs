@@ -5,10 +5,10 @@ use lifeboat_model::id::{ClientId, InstanceId};
 use lifeboat_model::plan::{BackupSpec, Place, SourceType};
 use lifeboat_model::schedule::Schedule;
 use lifeboat_model::speed_limit::SpeedLimit;
-use lifeboat_service::{NewPlanRequest, PlanRow};
+use lifeboat_service::{Labels, NewPlanRequest, PlanRow};
 use serde_json::{Value, json};
 
-use super::{paged, present, refuse};
+use super::{paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, Params, WireError};
 
 const MOST_RETENTION_DAYS: i64 = 364_635;
@@ -127,11 +127,13 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
         equal.push((column, values));
     }
     let found = call.service.plans(&call.caller, &equal, page).await.map_err(|error| refuse(&error))?;
-    let rows: Vec<_> = found.rows.iter().map(view).collect();
+    let ids: Vec<_> = found.rows.iter().map(|plan| plan.id.as_str()).collect();
+    let written = call.service.labels(&call.caller, &ids).await.map_err(|error| refuse(&error))?;
+    let rows: Vec<_> = found.rows.iter().map(|row| view(row, written.get(row.id.as_str()))).collect();
     Ok(paged(json!({ "BackupPlans": { "BackupPlan": rows } }), page, found.total))
 }
 
-fn view(plan: &PlanRow) -> Value {
+fn view(plan: &PlanRow, labels: Option<&Labels>) -> Value {
     let list = |patterns: &[String]| (!patterns.is_empty()).then(|| json!(patterns).to_string());
     present(json!({
         "PlanId": plan.id.as_str(),
@@ -150,6 +152,7 @@ fn view(plan: &PlanRow) -> Value {
         "Retention": plan.spec.retention_days,
         "KeepLatestSnapshots": i64::from(plan.keep_latest),
         "Disabled": plan.is_disabled,
+        "Tags": { "Tag": tags::view(labels) },
         "BusinessStatus": "ACTIVE",
         "CrossAccountType": "SELF_ACCOUNT",
         "CreatedTime": plan.created.seconds(),

@@ -1,9 +1,9 @@
 //! CreateVault, DescribeVaults, DescribeTask.
 
-use lifeboat_service::{NewVaultRequest, VaultRow};
+use lifeboat_service::{Labels, NewVaultRequest, VaultFilter, VaultRow};
 use serde_json::{Value, json};
 
-use super::{paged, present, refuse};
+use super::{paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, WireError};
 
 pub(super) async fn create(call: Call<'_>) -> Answer {
@@ -16,10 +16,10 @@ pub(super) async fn create(call: Call<'_>) -> Answer {
     }
     let description = call.params.text("Description").unwrap_or_default();
     check_length("Description", description, 255)?;
-    one_of(&call, "VaultType", &["STANDARD", "OTS_BACKUP"])?;
-    one_of(&call, "VaultStorageClass", &["STANDARD"])?;
-    one_of(&call, "EncryptType", &["HBR_PRIVATE"])?;
-    let redundancy = one_of(&call, "RedundancyType", &["LRS", "ZRS"])?.unwrap_or("LRS");
+    call.one_of("VaultType", &["STANDARD", "OTS_BACKUP"])?;
+    call.one_of("VaultStorageClass", &["STANDARD"])?;
+    call.one_of("EncryptType", &["HBR_PRIVATE"])?;
+    let redundancy = call.one_of("RedundancyType", &["LRS", "ZRS"])?.unwrap_or("LRS");
     let request = NewVaultRequest {
         name: name.to_owned(),
         description: description.to_owned(),
@@ -40,13 +40,21 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
     {
         return Ok(empty);
     }
-    let filter = (params.text("VaultId"), params.text("VaultName"), params.text("Status"));
-    let found = call.service.vaults(&call.caller, filter, page).await.map_err(|error| refuse(&error))?;
-    let rows: Vec<_> = found.rows.iter().map(view).collect();
+    let text = |name| params.text(name).map(str::to_owned);
+    let filter = VaultFilter {
+        id: text("VaultId"),
+        name: text("VaultName"),
+        state: text("Status"),
+        labels: tags::wanted(params)?,
+    };
+    let found = call.service.vaults(&call.caller, &filter, page).await.map_err(|error| refuse(&error))?;
+    let ids: Vec<_> = found.rows.iter().map(|vault| vault.id.as_str()).collect();
+    let written = call.service.labels(&call.caller, &ids).await.map_err(|error| refuse(&error))?;
+    let rows: Vec<_> = found.rows.iter().map(|row| view(row, written.get(row.id.as_str()))).collect();
     Ok(paged(json!({ "Vaults": { "Vault": rows } }), page, found.total))
 }
 
-fn view(vault: &VaultRow) -> Value {
+fn view(vault: &VaultRow, labels: Option<&Labels>) -> Value {
     present(json!({
         "VaultId": vault.id.as_str(),
         "VaultName": vault.name,
@@ -63,6 +71,8 @@ fn view(vault: &VaultRow) -> Value {
         "ReplicationSourceVault": false,
         "SnapshotCount": vault.snapshots,
         "BytesDone": vault.bytes_done,
+        "Tags": { "Tag": tags::view(labels) },
+        "ResourceGroupId": labels.and_then(|labels| labels.group.clone()),
         "VaultOwnerId": vault.account.number(),
         "CreatedTime": vault.created.seconds(),
         "UpdatedTime": vault.updated.seconds(),
@@ -90,14 +100,4 @@ fn check_length(name: &str, value: &str, most: usize) -> Result<(), WireError> {
         return Ok(());
     }
     Err(WireError::invalid(name, value, format!("It must be at most {most} characters long.")))
-}
-
-/// A parameter that is one of some words.
-fn one_of<'a>(call: &'a Call<'_>, name: &str, accepted: &[&str]) -> Result<Option<&'a str>, WireError> {
-    match call.params.text(name) {
-        Some(value) if !accepted.contains(&value) => {
-            Err(WireError::invalid(name, value, format!("It must be {}.", accepted.join(" or "))))
-        }
-        value => Ok(value),
-    }
 }

@@ -1,0 +1,9 @@
+//! The dialects before a real service on a catalog of SQLite, with real vaults: all but the sockets.
+
+// `cfg(test)` tells clippy that the helpers in there are tests too.
+#[cfg(test)]
+mod browsing;
+#[cfg(test)]
+mod labels;
+#[cfg(test)]
+mod world;

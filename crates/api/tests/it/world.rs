@@ -1,0 +1,249 @@
+//! A service in a folder of its own, and clients of it that sign as real ones do.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, Method, StatusCode};
+use jiff::tz::TimeZone;
+use lifeboat_api::alibaba::handle;
+use lifeboat_api::http_types::{Reply, Request};
+use lifeboat_model::id::{AccountId, ClientId, InstanceId};
+use lifeboat_model::time::Millis;
+use lifeboat_repository::clock::Time;
+use lifeboat_service::{
+    Catalog, CatalogPlace, Clock, Dispatcher, Limits, Random, Root, Sealer, Service, Start,
+};
+use lifeboat_testkit::time::FakeTime;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use sha1::Sha1;
+
+const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// Longer than any job of a test takes on any machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) struct World {
+    pub(crate) service: Service,
+    pub(crate) root: Root,
+    pub(crate) clock: Arc<FakeTime>,
+    folder: tempfile::TempDir,
+    requests: AtomicU64,
+}
+
+struct WorldClock(Arc<FakeTime>);
+
+impl Clock for WorldClock {
+    fn now(&self) -> Millis {
+        lifeboat_repository::clock::Clock::now(&*self.0).into()
+    }
+}
+
+/// Numbers that differ, and nothing more.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Random for Counted {
+    fn number(&self) -> u128 {
+        let number = u128::from(self.0.fetch_add(1, Ordering::Relaxed) + 1);
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+}
+
+impl World {
+    /// Starts a service whose jobs are run.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::<FakeTime>::default();
+        let root = Root {
+            account: AccountId::from_number(1_589_750_000_004_625).unwrap(),
+            access_key_id: "testid".to_owned(),
+            access_key_secret: "testsecret".to_owned(),
+            client: ClientId::new(1),
+            instance: InstanceId::new(1),
+            version: "0.1.0".to_owned(),
+        };
+        for below in ["vaults", "files"] {
+            std::fs::create_dir(folder.path().join(below)).unwrap();
+        }
+        let place = CatalogPlace::Sqlite(folder.path().join("catalog.sqlite"));
+        let start = Start {
+            catalog: Catalog::open(&place).await.unwrap(),
+            sealer: Sealer::new(&[7; 32]),
+            clock: Arc::new(WorldClock(Arc::clone(&clock))),
+            random: Arc::<Counted>::default(),
+            time: Time { clock: Arc::<FakeTime>::clone(&clock), zone: TimeZone::UTC },
+            vault_root: folder.path().join("vaults"),
+            region: "cn-hangzhou".to_owned(),
+            hostname: "testhost".to_owned(),
+            spool_folder: folder.path().to_owned(),
+            limits: Limits::default(),
+        };
+        let service = start.run(&root).await.unwrap();
+        drop(tokio::spawn(Dispatcher::new(service.clone()).run()));
+        Self { service, root, clock, folder, requests: AtomicU64::default() }
+    }
+
+    /// A place for files of the test.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+
+    pub(crate) fn timestamp(&self) -> String {
+        let now = lifeboat_repository::clock::Clock::now(&*self.clock);
+        now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: &Request) -> Reply {
+        handle(&self.service, request, &format!("request-{}", self.number())).await
+    }
+
+    fn number(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Calls an operation of Cloud Backup as the root account; status and JSON body.
+    pub(crate) async fn call(&self, action: &str, params: &[(&str, &str)]) -> (StatusCode, Value) {
+        let reply = self.send(&self.signed(action, params)).await;
+        (reply.status, serde_json::from_slice(&reply.body).unwrap())
+    }
+
+    /// The same for an operation that succeeds.
+    pub(crate) async fn ok(&self, action: &str, params: &[(&str, &str)]) -> Value {
+        let (status, body) = self.call(action, params).await;
+        assert_eq!(status, 200, "{action} {params:?}: {body}");
+        body
+    }
+
+    /// The same for an operation that is refused: status and code, and the message.
+    pub(crate) async fn refused(&self, action: &str, params: &[(&str, &str)]) -> (u16, String, String) {
+        let (status, body) = self.call(action, params).await;
+        assert_ne!(status, 200, "{action} {params:?}: {body}");
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        assert!(body["Success"] == false && !text("RequestId").is_empty() && body["HostId"] == "testhost");
+        (status.as_u16(), text("Code"), text("Message"))
+    }
+
+    /// A request of version 1, all parameters in the query.
+    pub(crate) fn signed(&self, action: &str, params: &[(&str, &str)]) -> Request {
+        let mut all: Vec<(String, String)> = vec![
+            ("Action".into(), action.into()),
+            ("Version".into(), "2017-09-08".into()),
+            ("Format".into(), "JSON".into()),
+        ];
+        all.extend(params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.sign(&Method::GET, all, (&self.root.access_key_id, &self.root.access_key_secret))
+    }
+
+    /// Adds what a signature needs, and the signature.
+    pub(crate) fn sign(
+        &self,
+        method: &Method,
+        mut params: Vec<(String, String)>,
+        (id, secret): (&str, &str),
+    ) -> Request {
+        let mut add = |name: &str, value: String| params.push((name.to_owned(), value));
+        add("AccessKeyId", id.to_owned());
+        add("SignatureMethod", "HMAC-SHA1".to_owned());
+        add("SignatureVersion", "1.0".to_owned());
+        add("SignatureNonce", format!("nonce-{}", self.number()));
+        add("Timestamp", self.timestamp());
+        params.sort();
+        let canonical = query(&params);
+        let text = format!("{method}&%2F&{}", strict(&canonical));
+        let mac = Hmac::<Sha1>::new_from_slice(format!("{secret}&").as_bytes()).unwrap();
+        let signature = STANDARD.encode(mac.chain_update(text).finalize().into_bytes());
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "testhost".parse().unwrap());
+        Request {
+            method: method.clone(),
+            path: "/".to_owned(),
+            query: format!("{canonical}&Signature={}", strict(&signature)),
+            headers,
+            body: Bytes::new(),
+            peer: [127, 0, 0, 1].into(),
+            is_secure: false,
+        }
+    }
+
+    /// Makes a vault, a second after the last one, and waits until it is there.
+    pub(crate) async fn vault(&self, name: &str) -> String {
+        self.clock.pass(Duration::from_secs(1));
+        let made = self.ok("CreateVault", &[("VaultName", name), ("VaultRegionId", "cn-hangzhou")]).await;
+        let id = made["VaultId"].as_str().unwrap().to_owned();
+        self.until(async || {
+            let found = self.ok("DescribeVaults", &[("VaultId", &id)]).await;
+            (found["Vaults"]["Vault"][0]["Status"] == "CREATED").then_some(())
+        })
+        .await;
+        id
+    }
+
+    /// Makes a plan for one folder.
+    pub(crate) async fn plan(&self, vault: &str, name: &str, path: &Path) -> String {
+        let params = [
+            ("SourceType", "ECS_FILE"),
+            ("VaultId", vault),
+            ("InstanceId", self.root.instance.as_str()),
+            ("PlanName", name),
+            ("Schedule", "I|1602673264|P1D"),
+            ("Retention", "7"),
+            ("Path.1", path.to_str().unwrap()),
+        ];
+        self.ok("CreateBackupPlan", &params).await["PlanId"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs a plan, waits for the end, and returns the row of the job.
+    pub(crate) async fn back_up(&self, plan: &str) -> Value {
+        let job = self.ok("ExecuteBackupPlan", &[("PlanId", plan)]).await["JobId"].clone();
+        self.until(async || {
+            let row = self.backup_job(job.as_str().unwrap()).await;
+            row.get("CompleteTime").is_some().then_some(row)
+        })
+        .await
+    }
+
+    pub(crate) async fn backup_job(&self, id: &str) -> Value {
+        let filter = [("Filters.1.Key", "JobId"), ("Filters.1.Values.1", id)];
+        self.ok("DescribeBackupJobs2", &filter).await["BackupJobs"]["BackupJob"][0].clone()
+    }
+
+    /// The snapshot that a job has made.
+    pub(crate) async fn snapshot(&self, job: &Value) -> Value {
+        let query = serde_json::json!([
+            {"field": "VaultId", "value": job["VaultId"], "operation": "MATCH_TERM"},
+            {"field": "JobId", "value": job["JobId"], "operation": "MATCH_TERM"},
+        ]);
+        let found = self.ok("SearchHistoricalSnapshots", &[("Query", &query.to_string())]).await;
+        found["Snapshots"]["Snapshot"][0].clone()
+    }
+
+    /// Asks again and again until there is an answer.
+    pub(crate) async fn until<T>(&self, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+        let asked = async {
+            loop {
+                if let Some(answer) = ask().await {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("what was waited for does not happen")
+    }
+}
+
+pub(crate) fn query(params: &[(String, String)]) -> String {
+    let pairs: Vec<_> =
+        params.iter().map(|(name, value)| format!("{}={}", strict(name), strict(value))).collect();
+    pairs.join("&")
+}
+
+pub(crate) fn strict(text: &str) -> String {
+    utf8_percent_encode(text, STRICT).to_string()
+}
