@@ -12,6 +12,7 @@ mod jobs;
 mod migrations;
 mod plans;
 mod roles;
+mod runs;
 mod snapshots;
 mod sql;
 mod tags;
@@ -29,6 +30,7 @@ pub use self::error::{CatalogError, CatalogErrorKind};
 pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobRow, NewJob};
 pub use self::plans::{NewPlan, PlanRow};
 pub use self::roles::{AttachedDocument, DocumentOwner, RoleRow};
+pub use self::runs::{DueRun, NewRun, RunStart};
 pub use self::snapshots::{
     NewSnapshot, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue,
 };

@@ -9,6 +9,7 @@ use crate::sql::{Db, sql};
 const STEPS: &[&str] = &[
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_access.sql"),
+    include_str!("../migrations/0003_policies.sql"),
     include_str!("../migrations/0007_tags.sql"),
 ];
 

@@ -1,11 +1,15 @@
 //! Plans. A deleted plan stays as a hidden row, because jobs and snapshots name it.
+//!
+//! A plan and when it runs next change in one transaction.
 
 use lifeboat_model::filter::{Page, Paged};
 use lifeboat_model::id::{AccountId, ClientId, InstanceId, PlanId, VaultId};
-use lifeboat_model::plan::BackupSpec;
+use lifeboat_model::plan::{BackupSpec, PlanCondition, PlanField, PlanRule};
+use lifeboat_model::schedule::Schedule;
 use lifeboat_model::time::Millis;
 
 use crate::accounts::account_id;
+use crate::runs::{NewRun, set_runs};
 use crate::sql::{Row, Value, json, sql};
 use crate::{Catalog, Result};
 
@@ -22,9 +26,8 @@ pub struct NewPlan {
     pub instance: Option<InstanceId>,
     pub backup_type: String,
     pub spec: BackupSpec,
-    pub schedule: Option<String>,
-    pub next_run: Option<Millis>,
-    pub keep_latest: bool,
+    pub schedule: Option<Schedule>,
+    pub rules: Vec<PlanRule>,
     pub is_disabled: bool,
 }
 
@@ -40,23 +43,23 @@ pub struct PlanRow {
     pub instance: Option<InstanceId>,
     pub backup_type: String,
     pub spec: BackupSpec,
-    pub schedule: Option<String>,
-    pub next_run: Option<Millis>,
-    pub keep_latest: bool,
+    pub schedule: Option<Schedule>,
+    pub rules: Vec<PlanRule>,
     pub is_disabled: bool,
     pub created: Millis,
     pub updated: Millis,
 }
 
-const COLUMNS: &str = "id, account_id, vault_id, name, source_type, edition, client_id, instance_id, backup_type, spec, schedule, \
-    next_run_at, keep_latest, is_disabled, created_at, updated_at";
+const COLUMNS: &str = "id, account_id, vault_id, name, source_type, edition, client_id, instance_id, backup_type, spec, schedule, rules, \
+    is_disabled, created_at, updated_at";
 
 impl Catalog {
-    pub async fn insert_plan(&self, new: NewPlan, now: Millis) -> Result<()> {
+    /// Adds a plan, and what of it runs by itself.
+    pub async fn insert_plan(&self, new: NewPlan, runs: &[NewRun], now: Millis) -> Result<()> {
         let insert = sql(
             "INSERT INTO plans (id, account_id, vault_id, name, source_type, edition, client_id, instance_id, backup_type, spec, \
-             schedule, next_run_at, keep_latest, is_disabled, is_deleted, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16)",
+             schedule, rules, keep_latest, is_disabled, is_deleted, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $15)",
         );
         let insert = insert
             .bind(new.id.as_str())
@@ -69,13 +72,15 @@ impl Catalog {
             .bind(new.instance.as_ref().map(InstanceId::as_str))
             .bind(new.backup_type)
             .bind(json(&new.spec))
-            .bind(new.schedule)
-            .bind(new.next_run)
-            .bind(new.keep_latest)
+            .bind(new.schedule.map(String::from))
+            .bind(json(&new.rules))
+            .bind(new.spec.keep_latest)
             .bind(new.is_disabled)
-            .bind(now)
             .bind(now);
-        self.db.change(insert).await.map(drop)
+        let mut tx = self.db.begin().await?;
+        tx.change(insert).await?;
+        set_runs(&mut tx, new.id.as_str(), runs).await?;
+        tx.commit().await
     }
 
     pub async fn plan(&self, account: AccountId, id: &PlanId) -> Result<Option<PlanRow>> {
@@ -85,16 +90,28 @@ impl Catalog {
         row.as_ref().map(PlanRow::of).transpose()
     }
 
-    /// Plans of an account, newest first, whose columns have the values given.
+    /// The plan that is to run by itself, whoever's it is.
+    pub async fn plan_of_run(&self, id: &PlanId) -> Result<Option<PlanRow>> {
+        let select =
+            sql(format!("SELECT {COLUMNS} FROM plans WHERE id = $1 AND is_deleted = 0 AND is_disabled = 0"));
+        let row = self.db.row(select.bind(id.as_str())).await?;
+        row.as_ref().map(PlanRow::of).transpose()
+    }
+
+    /// Plans of an account, newest first, for which all conditions hold.
     pub async fn plans(
         &self,
         account: AccountId,
-        equal: &[(&'static str, Vec<String>)],
+        conditions: &[PlanCondition],
         page: Page,
     ) -> Result<Paged<PlanRow>> {
         let mut values = vec![Value::from(account.number())];
         let mut condition = "account_id = $1 AND is_deleted = 0".to_owned();
-        for (column, accepted) in equal {
+        for PlanCondition { field, values: accepted } in conditions {
+            let Some(column) = column(*field) else {
+                condition.push_str(" AND 1 = 0");
+                continue;
+            };
             let from = values.len() + 1;
             values.extend(accepted.iter().map(|value| Value::from(value.as_str())));
             let places: Vec<_> = (from..=values.len()).map(|number| format!("${number}")).collect();
@@ -112,20 +129,20 @@ impl Catalog {
         let rows = self.db.rows(select.bind_all(values).bind(page.size).bind(page.offset())).await?;
         Ok(Paged { rows: rows.iter().map(PlanRow::of).collect::<Result<_>>()?, total })
     }
+}
 
-    /// Plans whose time has come.
-    pub async fn due_plans(&self, now: Millis) -> Result<Vec<PlanRow>> {
-        let select = sql(format!(
-            "SELECT {COLUMNS} FROM plans WHERE next_run_at <= $1 AND is_disabled = 0 AND is_deleted = 0 ORDER BY next_run_at, id"
-        ));
-        self.db.rows(select.bind(now)).await?.iter().map(PlanRow::of).collect()
-    }
-
-    /// Moves a plan's next run, if nobody else has. True for the one who did: he is to run it.
-    pub async fn advance_plan(&self, id: &PlanId, due: Millis, next: Option<Millis>) -> Result<bool> {
-        let update = sql("UPDATE plans SET next_run_at = $1 WHERE id = $2 AND next_run_at = $3");
-        Ok(self.db.change(update.bind(next).bind(id.as_str()).bind(due)).await? == 1)
-    }
+/// `None` for what no plan here has.
+fn column(field: PlanField) -> Option<&'static str> {
+    Some(match field {
+        PlanField::Id => "id",
+        PlanField::Name => "name",
+        PlanField::SourceType => "source_type",
+        PlanField::Edition => "edition",
+        PlanField::VaultId => "vault_id",
+        PlanField::InstanceId => "instance_id",
+        PlanField::ClientId => "client_id",
+        PlanField::Elsewhere => return None,
+    })
 }
 
 impl PlanRow {
@@ -141,9 +158,8 @@ impl PlanRow {
             instance: row.maybe_parsed("instance_id")?,
             backup_type: row.text("backup_type")?,
             spec: row.json("spec")?,
-            schedule: row.maybe_text("schedule")?,
-            next_run: row.maybe_number("next_run_at")?.map(Millis),
-            keep_latest: row.flag("keep_latest")?,
+            schedule: row.maybe_parsed("schedule")?,
+            rules: row.json("rules")?,
             is_disabled: row.flag("is_disabled")?,
             created: Millis(row.number("created_at")?),
             updated: Millis(row.number("updated_at")?),

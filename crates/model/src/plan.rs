@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FilesRestoreSpec, FilesSpec};
-use crate::id::{ClientId, InstanceId};
+use crate::id::{ClientId, InstanceId, RuleId};
 use crate::retention::{Retention, RetentionRule};
+use crate::schedule::Schedule;
 
 /// Kinds of things that can be protected, by the names their listings use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +38,66 @@ pub enum Place {
     Instance(InstanceId),
     Client(ClientId),
 }
+
+/// What a caller calls a backup. All are the same here: whole to look at, stored as what is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BackupType {
+    #[default]
+    #[serde(rename = "COMPLETE")]
+    Complete,
+    #[serde(rename = "INCREMENTAL")]
+    Incremental,
+}
+
+impl BackupType {
+    pub const ALL: [Self; 2] = [Self::Complete, Self::Incremental];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "COMPLETE",
+            Self::Incremental => "INCREMENTAL",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// One of several schedules of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanRule {
+    pub id: RuleId,
+    pub name: String,
+    pub schedule: Schedule,
+    pub backup_type: BackupType,
+    /// Days to keep its snapshots; as the plan says when there is none.
+    pub retention_days: Option<u32>,
+    pub is_disabled: bool,
+}
+
+/// What plans can be searched by; a plan is found when it has one of the values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanCondition {
+    pub field: PlanField,
+    pub values: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanField {
+    Id,
+    Name,
+    SourceType,
+    Edition,
+    VaultId,
+    InstanceId,
+    ClientId,
+    /// Of sources that are neither files nor here yet: no plan has one.
+    Elsewhere,
+}
+
+/// The longest that anything can be kept: a day less than a thousand years.
+pub const MOST_RETENTION_DAYS: u32 = 364_635;
 
 /// What a backup job does. Stored with the job, so that later changes of its plan do not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

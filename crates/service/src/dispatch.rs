@@ -59,7 +59,7 @@ impl Dispatcher {
         let now = self.service.now();
         self.service.catalog.reap_jobs(now).await?;
         self.service.catalog.delete_expired_nonces(now).await?;
-        self.service.run_due_plans().await?;
+        self.service.start_due_runs().await?;
         while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             let now = self.service.now();
             let until = now.plus(millis(self.service.limits.lease));

@@ -10,6 +10,7 @@ use crate::access::{Denial, PolicyError};
 pub enum Missing {
     Vault,
     Plan,
+    Rule,
     Job,
     Restore,
     Snapshot,

@@ -2,54 +2,63 @@
 
 use lifeboat_catalog::{JobFilter, JobRow, NewJob, PlanRow};
 use lifeboat_model::filter::{Page, Paged};
-use lifeboat_model::id::{JobId, PlanId};
+use lifeboat_model::id::{JobId, PlanId, RuleId};
 use lifeboat_model::job::{JobKind, JobState, Trigger};
+use lifeboat_model::plan::{BackupSpec, PlanRule};
 
 use crate::{Caller, Missing, Result, Service, ServiceError};
 
-/// A backup outside any schedule.
-#[derive(Clone, Debug)]
-pub struct NewBackupJob {
-    pub plan: PlanId,
-}
-
 impl Service {
-    /// Runs a plan now.
-    pub async fn execute_plan(&self, caller: &Caller, id: &PlanId) -> Result<JobId> {
+    /// Runs a plan now, or one of its rules. Where a job of it has not ended, the new one waits behind that.
+    pub async fn execute_plan(&self, caller: &Caller, id: &PlanId, rule: Option<&RuleId>) -> Result<JobId> {
         let plan = self.plan(caller, id).await?;
-        let job = self.start_plan(&plan, Trigger::Manual).await?;
-        job.ok_or_else(|| ServiceError::Conflict(format!("the plan {id} has a job that has not ended")))
+        let found = rule.map(|rule| {
+            let found = plan.rules.iter().find(|known| known.id == *rule);
+            found.ok_or_else(|| ServiceError::Missing(Missing::Rule, rule.to_string()))
+        });
+        // A plan that has nothing but rules is the first of them.
+        let first = plan.rules.first().filter(|_| plan.schedule.is_none());
+        let job = self.job_of_plan(&plan, found.transpose()?.or(first), Trigger::Manual);
+        self.add_job(&job).await?;
+        job.id.parse().map_err(|_| ServiceError::Missing(Missing::Job, job.id))
     }
 
-    /// Makes a job of a plan. A scheduled one is left out while the former has not ended.
-    pub(crate) async fn start_plan(&self, plan: &PlanRow, trigger: Trigger) -> Result<Option<JobId>> {
-        let id = JobId::new(self.random.number());
-        let now = self.now();
-        let waits = i64::try_from(self.limits.job_waits.as_millis()).unwrap_or(i64::MAX);
-        let new = NewJob {
-            id: id.to_string(),
+    pub(crate) async fn add_job(&self, job: &NewJob) -> Result<()> {
+        self.catalog.insert_job(job, self.now()).await?;
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    pub(crate) fn job_of_plan(&self, plan: &PlanRow, rule: Option<&PlanRule>, trigger: Trigger) -> NewJob {
+        let spec = BackupSpec {
+            retention_days: rule.and_then(|rule| rule.retention_days).or(plan.spec.retention_days),
+            ..plan.spec.clone()
+        };
+        NewJob {
+            id: JobId::new(self.random.number()).to_string(),
             kind: JobKind::Backup,
             account: plan.account,
             vault: plan.vault.to_string(),
             region: self.region.clone(),
             plan: Some(plan.id.to_string()),
             parent: None,
+            series: Some(plan.id.to_string()),
+            policy: None,
+            rule: rule.map(|rule| rule.id.to_string()),
             client: Some(plan.client.to_string()),
             instance: plan.instance.as_ref().map(ToString::to_string),
             source_type: plan.source_type.clone(),
             edition: plan.edition.clone(),
             name: plan.name.clone(),
-            backup_type: plan.backup_type.clone(),
+            backup_type: rule
+                .map_or_else(|| plan.backup_type.clone(), |rule| rule.backup_type.as_str().to_owned()),
             trigger,
-            spec: serde_json::to_string(&plan.spec).expect("a spec has text as keys"),
+            spec: serde_json::to_string(&spec).expect("a spec has text as keys"),
             snapshot: None,
             source_job: None,
             source_instance: None,
-            expires: now.plus(waits),
-        };
-        let is_in = self.catalog.insert_job(&new, trigger == Trigger::Schedule, now).await?;
-        self.wake.notify_one();
-        Ok(is_in.then_some(id))
+            expires: self.now().plus(i64::try_from(self.limits.job_waits.as_millis()).unwrap_or(i64::MAX)),
+        }
     }
 
     pub async fn jobs(&self, caller: &Caller, filter: &JobFilter, page: Page) -> Result<Paged<JobRow>> {

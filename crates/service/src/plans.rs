@@ -1,11 +1,12 @@
 //! Plans as callers see them.
 
-use lifeboat_catalog::{ClientRow, NewPlan, PlanRow};
+use lifeboat_catalog::{CatalogError, CatalogErrorKind, ClientRow, NewPlan, PlanRow};
 use lifeboat_model::filter::{Page, Paged};
-use lifeboat_model::id::{PlanId, VaultId};
-use lifeboat_model::plan::{BackupSpec, Place, SourceType};
+use lifeboat_model::id::{PlanId, RuleId, VaultId};
+use lifeboat_model::plan::{BackupSpec, BackupType, Place, PlanCondition, PlanRule, SourceType};
 use lifeboat_model::schedule::Schedule;
 
+use crate::schedule::schedules_of_plan;
 use crate::{Caller, Missing, Result, Service, ServiceError};
 
 /// A plan to be made.
@@ -16,10 +17,20 @@ pub struct NewPlanRequest {
     pub source_type: SourceType,
     pub edition: &'static str,
     pub place: Place,
-    pub backup_type: String,
+    pub backup_type: BackupType,
     pub spec: BackupSpec,
     pub schedule: Option<Schedule>,
-    pub keep_latest: bool,
+    pub rules: Vec<NewPlanRule>,
+    pub is_disabled: bool,
+}
+
+/// A rule as a caller writes it.
+#[derive(Clone, Debug)]
+pub struct NewPlanRule {
+    pub name: String,
+    pub schedule: Schedule,
+    pub backup_type: BackupType,
+    pub retention_days: Option<u32>,
     pub is_disabled: bool,
 }
 
@@ -44,15 +55,36 @@ impl Service {
                 Place::Instance(instance) => Some(instance),
                 Place::Client(_) => None,
             },
-            backup_type: request.backup_type,
+            backup_type: request.backup_type.as_str().to_owned(),
             spec: request.spec,
-            next_run: request.schedule.as_ref().and_then(|schedule| schedule.next_after(now)),
-            schedule: request.schedule.map(|schedule| schedule.to_string()),
-            keep_latest: request.keep_latest,
+            schedule: request.schedule,
+            rules: self.rules_of_plan(request.rules, &[]),
             is_disabled: request.is_disabled,
         };
-        self.catalog.insert_plan(new, now).await?;
+        let runs = if new.is_disabled {
+            Vec::new()
+        } else {
+            self.runs(schedules_of_plan(new.schedule.as_ref(), &new.rules), now)
+        };
+        let name = new.name.clone();
+        self.catalog.insert_plan(new, &runs, now).await.map_err(|error| name_is_taken(error, &name))?;
         Ok(id)
+    }
+
+    /// Gives rules their ids: a rule that is named as a former one is that one.
+    fn rules_of_plan(&self, rules: Vec<NewPlanRule>, former: &[PlanRule]) -> Vec<PlanRule> {
+        let rule = |new: NewPlanRule| {
+            let known = former.iter().find(|rule| rule.name == new.name).map(|rule| rule.id.clone());
+            PlanRule {
+                id: known.unwrap_or_else(|| RuleId::new(self.random.number())),
+                name: new.name,
+                schedule: new.schedule,
+                backup_type: new.backup_type,
+                retention_days: new.retention_days,
+                is_disabled: new.is_disabled,
+            }
+        };
+        rules.into_iter().map(rule).collect()
     }
 
     pub async fn plan(&self, caller: &Caller, id: &PlanId) -> Result<PlanRow> {
@@ -60,14 +92,14 @@ impl Service {
         found.ok_or_else(|| ServiceError::Missing(Missing::Plan, id.to_string()))
     }
 
-    /// Plans whose columns have one of the values given.
+    /// Plans for which all conditions hold.
     pub async fn plans(
         &self,
         caller: &Caller,
-        equal: &[(&'static str, Vec<String>)],
+        conditions: &[PlanCondition],
         page: Page,
     ) -> Result<Paged<PlanRow>> {
-        Ok(self.catalog.plans(caller.account, equal, page).await?)
+        Ok(self.catalog.plans(caller.account, conditions, page).await?)
     }
 
     pub async fn clients(&self, caller: &Caller) -> Result<Vec<ClientRow>> {
@@ -83,5 +115,14 @@ impl Service {
             Place::Client(id) => (self.catalog.client(caller.account, id).await?, id.to_string()),
         };
         found.ok_or(ServiceError::Missing(Missing::Client, named))
+    }
+}
+
+fn name_is_taken(error: CatalogError, name: &str) -> ServiceError {
+    match error.kind {
+        CatalogErrorKind::Exists => ServiceError::Exists(format!(
+            "there is a plan named {name:?} for the same type of sources in the same vault already; names are unique there"
+        )),
+        _ => error.into(),
     }
 }

@@ -49,6 +49,9 @@ impl Service {
             region: self.region.clone(),
             plan: snapshot.plan.as_ref().map(ToString::to_string),
             parent: None,
+            series: None,
+            policy: None,
+            rule: None,
             client: Some(client.id.to_string()),
             instance: match request.place {
                 Some(Place::Instance(instance)) => Some(instance.to_string()),
@@ -66,8 +69,7 @@ impl Service {
             source_instance: snapshot.instance.as_ref().map(ToString::to_string),
             expires: now.plus(waits),
         };
-        self.catalog.insert_job(&new, false, now).await?;
-        self.wake.notify_one();
+        self.add_job(&new).await?;
         Ok(id)
     }
 }

@@ -1,30 +1,91 @@
-//! Plans that run by themselves. A run that was missed is not made up for; one whose former job has not ended is left
-//! out.
+//! What runs by itself. A run that was missed is not made up for; one whose former job has not ended is left out.
+//!
+//! Of several servers on one catalog one starts each run: see the catalog's runs.
 
+use std::cmp::Reverse;
+
+use lifeboat_catalog::{DueRun, NewJob, NewRun, RunStart};
+use lifeboat_model::id::PlanId;
 use lifeboat_model::job::Trigger;
+use lifeboat_model::plan::PlanRule;
 use lifeboat_model::schedule::Schedule;
+use lifeboat_model::time::Millis;
 use tracing::info;
 
 use crate::{Result, Service};
 
+/// A run that nobody came for in this time is missed: the server was not there.
+const LATE_MILLIS: u64 = 60_000;
+
 impl Service {
-    /// Starts the plans whose time has come. Of several servers on one catalog one starts each run.
-    pub(crate) async fn run_due_plans(&self) -> Result<()> {
+    /// Starts the runs whose time has come.
+    pub(crate) async fn start_due_runs(&self) -> Result<()> {
         let now = self.now();
-        for plan in self.catalog.due_plans(now).await? {
-            let Some(due) = plan.next_run else { continue };
-            let schedule = plan.schedule.as_deref().and_then(|text| text.parse::<Schedule>().ok());
-            let next = schedule.and_then(|schedule| schedule.next_after(now));
-            if !self.catalog.advance_plan(&plan.id, due, next).await? {
-                continue;
-            }
-            match self.start_plan(&plan, Trigger::Schedule).await? {
-                Some(job) => {
-                    info!(plan.id = %plan.id, job.id = %job, "plan {} has started job {job}", plan.id)
+        let mut due = Vec::new();
+        for run in self.catalog.due_runs(now).await? {
+            let job = if now.since(run.due) > LATE_MILLIS { None } else { self.job_of_run(&run).await? };
+            due.push((run, job));
+        }
+        // Of rules of one series that are due at once the one whose snapshot is kept longest wins.
+        due.sort_by_key(|(run, job)| (run.due, Reverse(job.as_ref().map_or(0, |(_, kept)| *kept))));
+        for (run, job) in due {
+            let next = run.schedule.next_after(now, self.zone_of_client());
+            let job = job.map(|(job, _)| job);
+            match (self.catalog.start_run(&run, next, job.as_ref(), now).await?, &job) {
+                (RunStart::Gone, _) => {}
+                (RunStart::Started, Some(job)) => {
+                    info!(
+                        series.id = run.series,
+                        job.id = job.id,
+                        "{} has started job {}",
+                        run.series,
+                        job.id
+                    );
+                    self.wake.notify_one();
                 }
-                None => info!(plan.id = %plan.id, "plan {} is left out: its last job has not ended", plan.id),
+                (_, Some(_)) => {
+                    info!(series.id = run.series, "{} is left out: its last job has not ended", run.series)
+                }
+                (_, None) => info!(series.id = run.series, "a run of {} was missed", run.series),
             }
         }
         Ok(())
     }
+
+    /// The job of a run, and for how many days its snapshot is kept.
+    async fn job_of_run(&self, run: &DueRun) -> Result<Option<(NewJob, u32)>> {
+        let Ok(id) = run.series.parse::<PlanId>() else { return Ok(None) };
+        let Some(plan) = self.catalog.plan_of_run(&id).await? else { return Ok(None) };
+        let rule = plan.rules.iter().find(|rule| rule.id.as_str() == run.rule);
+        let kept = rule.and_then(|rule| rule.retention_days).or(plan.spec.retention_days);
+        Ok(Some((self.job_of_plan(&plan, rule, Trigger::Schedule), kept.unwrap_or(u32::MAX))))
+    }
+
+    /// What of a plan or a binding runs by itself from now on.
+    pub(crate) fn runs<'a>(
+        &self,
+        schedules: impl IntoIterator<Item = (&'a str, &'a Schedule)>,
+        now: Millis,
+    ) -> Vec<NewRun> {
+        let run = |(rule, schedule): (&str, &Schedule)| {
+            let next = schedule.next_after(now, self.zone_of_client())?;
+            Some(NewRun { rule: rule.to_owned(), schedule: schedule.clone(), next })
+        };
+        schedules.into_iter().filter_map(run).collect()
+    }
+
+    /// Hours of schedules are those of the machine whose files are meant. The only one there is yet is the server's own.
+    fn zone_of_client(&self) -> &jiff::tz::TimeZone {
+        &self.time.zone
+    }
+}
+
+/// The schedules of a plan with their rules; its own has none.
+pub(crate) fn schedules_of_plan<'a>(
+    own: Option<&'a Schedule>,
+    rules: &'a [PlanRule],
+) -> impl Iterator<Item = (&'a str, &'a Schedule)> {
+    let own = own.map(|schedule| ("", schedule));
+    let rules = rules.iter().filter(|rule| !rule.is_disabled);
+    own.into_iter().chain(rules.map(|rule| (rule.id.as_str(), &rule.schedule)))
 }

@@ -29,6 +29,10 @@ pub struct NewJob {
     pub region: String,
     pub plan: Option<String>,
     pub parent: Option<String>,
+    /// The plan or the binding of a policy whose jobs run one after another.
+    pub series: Option<String>,
+    pub policy: Option<String>,
+    pub rule: Option<String>,
     /// The client that is to run it.
     pub client: Option<String>,
     pub instance: Option<String>,
@@ -76,57 +80,18 @@ pub struct FinishedJob {
 }
 
 impl Catalog {
-    /// Adds a job in the state CREATED. With `unless_active` none is added while the plan has one that has not ended;
-    /// false then.
-    pub async fn insert_job(&self, new: &NewJob, unless_active: bool, now: Millis) -> Result<bool> {
-        let guard = if unless_active {
-            let active = states(JobState::ALL.into_iter().filter(|state| !state.is_final()));
-            format!(" WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE plan_id = $6 AND state IN ({active}))")
-        } else {
-            String::new()
-        };
-        let insert = sql(format!(
-            "INSERT INTO jobs (id, kind, account_id, vault_id, region, plan_id, parent_id, client_id, instance_id, source_type, \
-             edition, name, backup_type, trigger_mode, spec, snapshot_id, source_job_id, source_instance_id, state, progress, \
-             speed, bytes_done, bytes_actual, items_done, items_actual, files_done, files_actual, created_at, updated_at, \
-             expires_at, fence) \
-             SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), \
-             CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS TEXT), CAST($10 AS TEXT), CAST($11 AS TEXT), \
-             CAST($12 AS TEXT), CAST($13 AS TEXT), CAST($14 AS TEXT), CAST($15 AS TEXT), CAST($16 AS TEXT), \
-             CAST($17 AS TEXT), CAST($18 AS TEXT), 'CREATED', 0, 0, 0, 0, 0, 0, 0, 0, CAST($19 AS BIGINT), \
-             CAST($19 AS BIGINT), CAST($20 AS BIGINT), 0{guard}"
-        ));
-        let insert = insert
-            .bind(new.id.as_str())
-            .bind(new.kind.as_str())
-            .bind(new.account.number())
-            .bind(new.vault.as_str())
-            .bind(new.region.as_str())
-            .bind(new.plan.as_deref())
-            .bind(new.parent.as_deref())
-            .bind(new.client.as_deref())
-            .bind(new.instance.as_deref())
-            .bind(new.source_type.as_str())
-            .bind(new.edition.as_str())
-            .bind(new.name.as_str())
-            .bind(new.backup_type.as_str())
-            .bind(new.trigger.as_str())
-            .bind(new.spec.as_str())
-            .bind(new.snapshot.as_deref())
-            .bind(new.source_job.as_deref())
-            .bind(new.source_instance.as_deref())
-            .bind(now)
-            .bind(new.expires);
-        Ok(self.db.change(insert).await? == 1)
+    /// Adds a job in the state CREATED.
+    pub async fn insert_job(&self, new: &NewJob, now: Millis) -> Result<()> {
+        self.db.change(insert(new, Unless::Never, now)).await.map(drop)
     }
 
-    /// Gives the oldest job that waits to `worker`, until `until`. Plans run their jobs one after another.
+    /// Gives the oldest job that waits to `worker`, until `until`. The jobs of a series run one after another.
     pub async fn claim_job(&self, worker: &str, until: Millis, now: Millis) -> Result<Option<ClaimedJob>> {
         let mut tx = self.db.begin().await?;
         let waiting = states(JobState::before(JobEvent::Claim));
         let select = sql(format!(
             "SELECT j.id FROM jobs j WHERE j.state IN ({waiting}) AND j.expires_at > $1 AND NOT EXISTS \
-             (SELECT 1 FROM jobs o WHERE o.plan_id = j.plan_id AND o.state IN ('RUNNING', 'CANCELING')) \
+             (SELECT 1 FROM jobs o WHERE o.series_id = j.series_id AND o.state IN ('RUNNING', 'CANCELING')) \
              ORDER BY j.created_at, j.id LIMIT 1{}",
             self.db.skip_locked()
         ));
@@ -274,6 +239,60 @@ impl Catalog {
     }
 }
 
+/// When a job is not added after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unless {
+    Never,
+    /// A job of the same series has not ended.
+    IsActive,
+}
+
+/// Adds a job in the state CREATED.
+pub(crate) fn insert(new: &NewJob, unless: Unless, now: Millis) -> Statement {
+    let guard = match unless {
+        Unless::Never => String::new(),
+        Unless::IsActive => {
+            let active = states(JobState::ALL.into_iter().filter(|state| !state.is_final()));
+            format!(" WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE series_id = $21 AND state IN ({active}))")
+        }
+    };
+    let insert = sql(format!(
+        "INSERT INTO jobs (id, kind, account_id, vault_id, region, plan_id, parent_id, client_id, instance_id, source_type, \
+         edition, name, backup_type, trigger_mode, spec, snapshot_id, source_job_id, source_instance_id, state, progress, \
+         speed, bytes_done, bytes_actual, items_done, items_actual, files_done, files_actual, created_at, updated_at, \
+         expires_at, fence, series_id, policy_id, rule_id) \
+         SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), \
+         CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS TEXT), CAST($10 AS TEXT), CAST($11 AS TEXT), \
+         CAST($12 AS TEXT), CAST($13 AS TEXT), CAST($14 AS TEXT), CAST($15 AS TEXT), CAST($16 AS TEXT), \
+         CAST($17 AS TEXT), CAST($18 AS TEXT), 'CREATED', 0, 0, 0, 0, 0, 0, 0, 0, CAST($19 AS BIGINT), \
+         CAST($19 AS BIGINT), CAST($20 AS BIGINT), 0, CAST($21 AS TEXT), CAST($22 AS TEXT), CAST($23 AS TEXT){guard}"
+    ));
+    insert
+        .bind(new.id.as_str())
+        .bind(new.kind.as_str())
+        .bind(new.account.number())
+        .bind(new.vault.as_str())
+        .bind(new.region.as_str())
+        .bind(new.plan.as_deref())
+        .bind(new.parent.as_deref())
+        .bind(new.client.as_deref())
+        .bind(new.instance.as_deref())
+        .bind(new.source_type.as_str())
+        .bind(new.edition.as_str())
+        .bind(new.name.as_str())
+        .bind(new.backup_type.as_str())
+        .bind(new.trigger.as_str())
+        .bind(new.spec.as_str())
+        .bind(new.snapshot.as_deref())
+        .bind(new.source_job.as_deref())
+        .bind(new.source_instance.as_deref())
+        .bind(now)
+        .bind(new.expires)
+        .bind(new.series.as_deref())
+        .bind(new.policy.as_deref())
+        .bind(new.rule.as_deref())
+}
+
 async fn read(tx: &mut Tx, id: &str) -> Result<Option<ClaimedJob>> {
     let select = sql(format!("SELECT {}, j.fence FROM jobs j WHERE j.id = $1", row::COLUMNS)).bind(id);
     let Some(row) = tx.rows(select).await?.into_iter().next() else { return Ok(None) };
@@ -316,15 +335,17 @@ fn bind_counters(statement: Statement, counters: &JobCounters) -> Statement {
 }
 
 impl Catalog {
-    /// The snapshot file of the last backup of the same plan or, without a plan, of the same sources.
+    /// The snapshot file of the last backup of the same series or, without one, of the same sources.
     pub async fn latest_snapshot_like(&self, job: &JobRow) -> Result<Option<String>> {
-        let select = sql("SELECT hash FROM snapshots WHERE account_id = $1 AND vault_id = $2 AND \
-             (plan_id = $3 OR (CAST($3 AS TEXT) IS NULL AND plan_id IS NULL AND spec = $4)) \
-             ORDER BY completed_at DESC, id DESC LIMIT 1");
+        let select = sql(
+            "SELECT s.hash FROM snapshots s JOIN jobs j ON j.id = s.job_id WHERE s.account_id = $1 AND s.vault_id = $2 \
+             AND (j.series_id = $3 OR (CAST($3 AS TEXT) IS NULL AND j.series_id IS NULL AND j.spec = $4)) \
+             ORDER BY s.completed_at DESC, s.id DESC LIMIT 1",
+        );
         let select = select
             .bind(job.account.number())
             .bind(job.vault.as_str())
-            .bind(job.plan.as_deref())
+            .bind(job.series.as_deref())
             .bind(job.spec.as_str());
         self.db.row(select).await?.map(|row| row.text("hash")).transpose()
     }

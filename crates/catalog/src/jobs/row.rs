@@ -17,6 +17,9 @@ pub struct JobRow {
     pub vault: String,
     pub plan: Option<String>,
     pub parent: Option<String>,
+    pub series: Option<String>,
+    pub policy: Option<String>,
+    pub rule: Option<String>,
     pub client: Option<String>,
     pub instance: Option<String>,
     pub source_type: String,
@@ -44,7 +47,7 @@ pub struct JobRow {
 }
 
 /// Of the table `jobs`, called `j`.
-pub(super) const COLUMNS: &str = "j.id, j.kind, j.account_id, j.vault_id, j.plan_id, j.parent_id, j.client_id, j.instance_id, \
+pub(super) const COLUMNS: &str = "j.id, j.kind, j.account_id, j.vault_id, j.plan_id, j.parent_id, j.series_id, j.policy_id, j.rule_id, j.client_id, j.instance_id, \
     j.source_type, j.edition, j.name, j.backup_type, j.trigger_mode, j.spec, j.snapshot_id, j.source_instance_id, j.state, \
     j.error_code, j.error_message, j.error_file, j.progress, j.speed, j.bytes_total, j.items_total, j.files_total, j.bytes_done, \
     j.bytes_actual, j.items_done, j.items_actual, j.files_done, j.files_actual, j.created_at, j.started_at, j.completed_at, \
@@ -60,6 +63,9 @@ impl JobRow {
             vault: row.text("vault_id")?,
             plan: row.maybe_text("plan_id")?,
             parent: row.maybe_text("parent_id")?,
+            series: row.maybe_text("series_id")?,
+            policy: row.maybe_text("policy_id")?,
+            rule: row.maybe_text("rule_id")?,
             client: row.maybe_text("client_id")?,
             instance: row.maybe_text("instance_id")?,
             source_type: row.text("source_type")?,

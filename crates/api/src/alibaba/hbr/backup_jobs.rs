@@ -10,10 +10,6 @@ use super::filters::{BACKUP_KEYS, conditions};
 use super::{nothing, paged, present, refuse};
 use crate::alibaba::{Answer, Call, WireError};
 
-/// All documented types; those not built yet match nothing.
-const SOURCE_TYPES: [&str; 10] =
-    ["ECS_FILE", "OSS", "NAS", "OTS", "UDM_ECS", "UDM_ECS_DISK", "COMMON_NAS", "File", "SYNC", "CONTAINER"];
-
 /// One-off jobs are for whole instances, which are not built yet; files are backed up through plans and policies.
 pub(super) async fn create(call: Call<'_>) -> Answer {
     let source_type = call.params.required("SourceType")?;
@@ -24,13 +20,7 @@ pub(super) async fn create(call: Call<'_>) -> Answer {
 pub(super) async fn describe(call: Call<'_>) -> Answer {
     let params = &call.params;
     let page = call.page()?;
-    let source_type = params.text("SourceType");
-    if let Some(text) = source_type
-        && !SOURCE_TYPES.contains(&text)
-    {
-        let accepted = format!("It must be one of {}.", SOURCE_TYPES.join(", "));
-        return Err(WireError::invalid("SourceType", text, accepted));
-    }
+    let source_type = call.source_type()?;
     let order = match params.text("SortDirection") {
         None | Some("DESCEND") => Order::NewestFirst,
         Some("ASCEND") => Order::OldestFirst,

@@ -31,6 +31,10 @@ pub(super) fn vault_of(action: &str, params: &Params) -> Option<String> {
     ON_ONE_VAULT.contains(&action).then(|| params.text("VaultId").map(str::to_owned)).flatten()
 }
 
+/// All documented types; those not built yet match nothing.
+const SOURCE_TYPES: [&str; 10] =
+    ["ECS_FILE", "OSS", "NAS", "OTS", "UDM_ECS", "UDM_ECS_DISK", "COMMON_NAS", "File", "SYNC", "CONTAINER"];
+
 /// Makes [`answer`] and [`is_known`] of the rows, so that both know the same operations.
 macro_rules! operations {
     ($call:ident => $($action:literal => $answer:expr,)*) => {
@@ -128,6 +132,18 @@ impl Call<'_> {
         let size = self.params.number("PageSize", 1, 99)?.unwrap_or(10);
         let to_u32 = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
         Ok(Page { number: to_u32(number), size: to_u32(size) })
+    }
+
+    /// SourceType of a listing.
+    fn source_type(&self) -> Result<Option<&str>, WireError> {
+        let text = self.params.text("SourceType");
+        match text.filter(|text| !SOURCE_TYPES.contains(text)) {
+            None => Ok(text),
+            Some(other) => {
+                let accepted = format!("It must be one of {}.", SOURCE_TYPES.join(", "));
+                Err(WireError::invalid("SourceType", other, accepted))
+            }
+        }
     }
 
     fn edition(&self) -> Result<&'static str, WireError> {

@@ -2,7 +2,9 @@
 
 use lifeboat_model::files::FilesSpec;
 use lifeboat_model::id::{ClientId, InstanceId};
-use lifeboat_model::plan::{BackupSpec, Place, SourceType};
+use lifeboat_model::plan::{
+    BackupSpec, BackupType, MOST_RETENTION_DAYS, Place, PlanCondition, PlanField, SourceType,
+};
 use lifeboat_model::schedule::Schedule;
 use lifeboat_model::speed_limit::SpeedLimit;
 use lifeboat_service::{Labels, NewPlanRequest, PlanRow};
@@ -10,8 +12,6 @@ use serde_json::{Value, json};
 
 use super::{paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, Params, WireError};
-
-const MOST_RETENTION_DAYS: i64 = 364_635;
 
 pub(super) async fn create(call: Call<'_>) -> Answer {
     let params = &call.params;
@@ -23,7 +23,7 @@ pub(super) async fn create(call: Call<'_>) -> Answer {
     let vault = params.parsed("VaultId")?.ok_or_else(|| WireError::missing("VaultId"))?;
     let schedule: Option<Schedule> = params.parsed("Schedule")?;
     let backup_type = params.text("BackupType").unwrap_or("COMPLETE");
-    if backup_type != "COMPLETE" {
+    if backup_type != BackupType::Complete.as_str() {
         return Err(WireError::invalid("BackupType", backup_type, "It must be COMPLETE."));
     }
     let request = NewPlanRequest {
@@ -32,10 +32,10 @@ pub(super) async fn create(call: Call<'_>) -> Answer {
         source_type,
         edition: call.edition()?,
         place: place(params, source_type)?,
-        backup_type: backup_type.to_owned(),
+        backup_type: BackupType::Complete,
         spec: spec(&call)?,
         schedule,
-        keep_latest: params.number("KeepLatestSnapshots", 0, 1)? == Some(1),
+        rules: Vec::new(),
         is_disabled: params.boolean("Disabled")?.unwrap_or(false),
     };
     let made = call.service.create_plan(&call.caller, request).await.map_err(|error| refuse(&error))?;
@@ -73,7 +73,7 @@ fn spec(call: &Call<'_>) -> Result<BackupSpec, WireError> {
         .checked()
         .map_err(|error| WireError::bad_request("InvalidParameter.Path", error.to_string()))?;
     let speed_limit: Option<SpeedLimit> = params.parsed("SpeedLimit")?;
-    let retention = params.number("Retention", 1, MOST_RETENTION_DAYS)?;
+    let retention = params.number("Retention", 1, MOST_RETENTION_DAYS.into())?;
     Ok(BackupSpec {
         files,
         speed_limit: speed_limit.map(|limit| limit.to_string()),
@@ -95,42 +95,53 @@ fn options(params: &Params) -> Result<Option<String>, WireError> {
 }
 
 pub(super) async fn describe(call: Call<'_>) -> Answer {
-    const KEYS: [(&str, &str); 5] = [
-        ("planId", "id"),
-        ("sourceType", "source_type"),
-        ("vaultId", "vault_id"),
-        ("instanceId", "instance_id"),
-        ("planName", "name"),
-    ];
     let page = call.page()?;
-    let mut equal = vec![("edition", vec![call.edition()?.to_owned()])];
-    if let Some(kind) = call.params.text("SourceType") {
-        equal.push(("source_type", vec![kind.to_owned()]));
+    let one = |field, value: &str| PlanCondition { field, values: vec![value.to_owned()] };
+    let mut conditions = vec![one(PlanField::Edition, call.edition()?)];
+    if let Some(kind) = call.source_type()? {
+        conditions.push(one(PlanField::SourceType, kind));
     }
     for (place, filter) in call.params.structs("Filters") {
-        let key = filter.text("Key").ok_or_else(|| WireError::missing(&format!("{place}.Key")))?;
-        let values: Vec<_> = filter.list("Values").into_iter().map(str::to_owned).collect();
-        if values.is_empty() {
-            return Err(WireError::missing(&format!("{place}.Values")));
-        }
-        if key.eq_ignore_ascii_case("regionId") {
-            if !values.iter().any(|region| region == call.service.region()) {
-                equal.push(("id", vec![String::new()]));
-            }
-            continue;
-        }
-        let column = KEYS.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
-        let names: Vec<_> = KEYS.iter().map(|(name, _)| *name).collect();
-        let accepted = || format!("It must be one of regionId, {}.", names.join(", "));
-        let (_, column) =
-            column.ok_or_else(|| WireError::invalid(&format!("{place}.Key"), key, accepted()))?;
-        equal.push((column, values));
+        conditions.extend(condition(&place, &filter, call.service.region())?);
     }
-    let found = call.service.plans(&call.caller, &equal, page).await.map_err(|error| refuse(&error))?;
+    let found = call.service.plans(&call.caller, &conditions, page).await.map_err(|error| refuse(&error))?;
     let ids: Vec<_> = found.rows.iter().map(|plan| plan.id.as_str()).collect();
     let written = call.service.labels(&call.caller, &ids).await.map_err(|error| refuse(&error))?;
     let rows: Vec<_> = found.rows.iter().map(|row| view(row, written.get(row.id.as_str()))).collect();
     Ok(paged(json!({ "BackupPlans": { "BackupPlan": rows } }), page, found.total))
+}
+
+/// Keys of real clients begin with a small letter, those of documents with a capital one.
+const KEYS: [(&str, PlanField); 10] = [
+    ("planId", PlanField::Id),
+    ("planName", PlanField::Name),
+    ("sourceType", PlanField::SourceType),
+    ("vaultId", PlanField::VaultId),
+    ("instanceId", PlanField::InstanceId),
+    ("dataSourceId", PlanField::ClientId),
+    ("clientId", PlanField::ClientId),
+    ("instanceName", PlanField::Elsewhere),
+    ("bucket", PlanField::Elsewhere),
+    ("fileSystemId", PlanField::Elsewhere),
+];
+
+/// All plans are in the server's region, so that a filter by it leaves all or none.
+fn condition(place: &str, filter: &Params, region: &str) -> Result<Option<PlanCondition>, WireError> {
+    let key = filter.text("Key").ok_or_else(|| WireError::missing(&format!("{place}.Key")))?;
+    let values: Vec<_> = filter.list("Values").into_iter().map(str::to_owned).collect();
+    if values.is_empty() {
+        return Err(WireError::missing(&format!("{place}.Values")));
+    }
+    if key.eq_ignore_ascii_case("regionId") {
+        let is_here = values.iter().any(|value| value == region);
+        return Ok((!is_here).then_some(PlanCondition { field: PlanField::Elsewhere, values }));
+    }
+    let Some((_, field)) = KEYS.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) else {
+        let names: Vec<_> = KEYS.iter().map(|(name, _)| *name).collect();
+        let accepted = format!("It must be one of regionId, {}.", names.join(", "));
+        return Err(WireError::invalid(&format!("{place}.Key"), key, accepted));
+    };
+    Ok(Some(PlanCondition { field: *field, values }))
 }
 
 fn view(plan: &PlanRow, labels: Option<&Labels>) -> Value {
@@ -148,9 +159,9 @@ fn view(plan: &PlanRow, labels: Option<&Labels>) -> Value {
         "Exclude": list(&plan.spec.files.exclude),
         "Options": plan.spec.options,
         "SpeedLimit": plan.spec.speed_limit,
-        "Schedule": plan.schedule,
+        "Schedule": plan.schedule.as_ref().map(ToString::to_string),
         "Retention": plan.spec.retention_days,
-        "KeepLatestSnapshots": i64::from(plan.keep_latest),
+        "KeepLatestSnapshots": i64::from(plan.spec.keep_latest),
         "Disabled": plan.is_disabled,
         "Tags": { "Tag": tags::view(labels) },
         "BusinessStatus": "ACTIVE",
@@ -162,6 +173,8 @@ fn view(plan: &PlanRow, labels: Option<&Labels>) -> Value {
 
 pub(super) async fn execute(call: Call<'_>) -> Answer {
     let id = call.params.parsed("PlanId")?.ok_or_else(|| WireError::missing("PlanId"))?;
-    let job = call.service.execute_plan(&call.caller, &id).await.map_err(|error| refuse(&error))?;
+    let rule = call.params.parsed("RuleId")?;
+    let job = call.service.execute_plan(&call.caller, &id, rule.as_ref()).await;
+    let job = job.map_err(|error| refuse(&error))?;
     Ok(json!({ "JobId": job.as_str() }))
 }
