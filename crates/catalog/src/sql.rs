@@ -13,10 +13,12 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, Row as _};
 
+use crate::error::CatalogErrorKind;
 use crate::{CatalogError, Place, Result};
 
 const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
+const OLDEST_SQLITE: &[u32] = &[3, 51, 3];
 const BUSY: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
@@ -83,13 +85,29 @@ impl Db {
                 let writer =
                     SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
                 let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
-                Ok(Self::Sqlite { writer, readers })
+                let db = Self::Sqlite { writer, readers };
+                db.refuse_old_sqlite().await?;
+                Ok(db)
             }
             Place::Postgres(url) => {
                 let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).connect(url).await?;
                 Ok(Self::Postgres(pool))
             }
         }
+    }
+
+    /// Older ones can damage a file in WAL mode when two connections meet at its reset.
+    async fn refuse_old_sqlite(&self) -> Result<()> {
+        let row = self.row(sql("SELECT sqlite_version() AS version")).await?;
+        let version = row.map_or(Ok(String::new()), |row| row.text("version"))?;
+        let numbers: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
+        if numbers.as_slice() >= OLDEST_SQLITE {
+            return Ok(());
+        }
+        let what = format!(
+            "this program was built with SQLite {version}, which can damage the catalog: it needs 3.51.3"
+        );
+        Err(CatalogError::new(CatalogErrorKind::Internal, what))
     }
 
     /// The rows of a statement that changes nothing.

@@ -17,8 +17,7 @@ pub struct UserRow {
     pub created: Millis,
 }
 
-const COLUMNS: &str =
-    "account_id, name, created_at, CASE WHEN password_hash IS NULL THEN 0 ELSE 1 END AS has_password";
+const COLUMNS: &str = "account_id, name, created_at, CAST(CASE WHEN password_hash IS NULL THEN 0 ELSE 1 END AS BIGINT) AS has_password";
 
 impl Catalog {
     /// Adds a user, with the hash of his password if he has one.

@@ -103,7 +103,11 @@ impl Catalog {
              items_total = NULL, files_total = NULL, bytes_done = 0, bytes_actual = 0, items_done = 0, items_actual = 0, \
              files_done = 0, files_actual = 0 WHERE id = $4",
         );
-        tx.change(update.bind(worker).bind(until).bind(now).bind(id.as_str())).await?;
+        match tx.change(update.bind(worker).bind(until).bind(now).bind(id.as_str())).await {
+            // Another server has just claimed another job of the same series.
+            Err(error) if error.kind == CatalogErrorKind::Exists => return Ok(None),
+            changed => changed?,
+        };
         let claimed = read(&mut tx, &id).await?;
         tx.commit().await?;
         Ok(claimed)

@@ -1,0 +1,15 @@
+//! The catalog on both databases: the same facts on SQLite and on a real PostgreSQL.
+
+// `cfg(test)` tells clippy that the helpers in there are tests too.
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod databases;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod migrations;
+#[cfg(test)]
+mod nouns;
+#[cfg(test)]
+mod rows;

@@ -1,0 +1,172 @@
+//! A real PostgreSQL, started for one test and gone with it.
+//!
+//! Its programs are in the folder `LIFEBOAT_TEST_POSTGRES`, or where Debian puts them, or in the path. Where there are
+//! none the test fails: a database that was not there has not agreed to anything. It listens on a socket in a folder
+//! of its own, so servers of many tests never meet; it dies with the thread that started it, also after `kill -9`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Gid, Pid, Signal, Uid, geteuid, kill_process};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The superuser inside of the database.
+const USER: &str = "lifeboat";
+
+/// A running server with no database of ours yet.
+pub struct Postgres {
+    server: Child,
+    programs: PathBuf,
+    /// Of the whole server: `data/` and the socket.
+    folder: tempfile::TempDir,
+}
+
+impl Postgres {
+    /// Makes a server and waits until it answers.
+    #[must_use]
+    pub fn start() -> Self {
+        let programs = programs();
+        // Not in TMPDIR: the name of a socket may have 107 bytes, and whoever runs the server must get to it.
+        let folder =
+            tempfile::Builder::new().prefix("lifeboat-pg-").tempdir_in("/tmp").expect("/tmp takes folders");
+        if geteuid().is_root() {
+            let (user, group) = servant();
+            rustix::fs::chown(folder.path(), Some(user), Some(group)).expect("root may give folders away");
+        }
+        let data = folder.path().join("data");
+        let mut init = as_servant(&programs.join("initdb"));
+        init.args([
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--username",
+            USER,
+            "--pgdata",
+        ]);
+        run(init.arg(&data));
+        let server = Self::serve(&programs, folder.path());
+        let postgres = Self { server, programs, folder };
+        postgres.wait();
+        postgres
+    }
+
+    fn serve(programs: &Path, folder: &Path) -> Child {
+        let log = fs::File::create(folder.join("log")).expect("the folder can be written to");
+        let mut command = as_servant(&programs.join("postgres"));
+        command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
+        command.args(["-h", "", "-F", "-c", "max_connections=200", "-c", "shared_buffers=64MB"]);
+        command.stdout(Stdio::null()).stderr(log).spawn().expect("setpriv of util-linux can be run")
+    }
+
+    /// Until the server says in its own file that it is ready.
+    fn wait(&self) {
+        let began = Instant::now();
+        let state = self.folder.path().join("data/postmaster.pid");
+        let is_ready = || fs::read_to_string(&state).is_ok_and(|text| text.trim_end().ends_with("ready"));
+        while !is_ready() {
+            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(began.elapsed() < PATIENCE, "PostgreSQL does not start: {}", log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Makes an empty database and returns its URL.
+    #[must_use]
+    pub fn database(&self, name: &str) -> String {
+        let mut create = Command::new(self.programs.join("createdb"));
+        run(create.arg("--host").arg(self.folder.path()).args(["--username", USER, name]));
+        self.url(name)
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("postgres://{USER}@localhost/{name}?host={}", self.folder.path().display())
+    }
+
+    /// Runs SQL in a database and returns what it prints, one line for each row, columns parted by `|`.
+    #[must_use]
+    pub fn query(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.arg("--host").arg(self.folder.path()).args(["--username", USER, "--dbname", database]);
+        run(psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--command", sql]))
+    }
+}
+
+impl Drop for Postgres {
+    /// At once: nobody needs what it holds.
+    fn drop(&mut self) {
+        let id = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw);
+        let told = id.map(|id| kill_process(id, Signal::QUIT));
+        assert!(
+            told.is_some_and(|told| told.is_ok()) && self.server.wait().is_ok(),
+            "PostgreSQL does not stop"
+        );
+    }
+}
+
+/// The folder of `initdb`, `postgres`, `createdb` and `psql`.
+fn programs() -> PathBuf {
+    if let Some(folder) = variable("LIFEBOAT_TEST_POSTGRES") {
+        return folder.into();
+    }
+    let has_programs = |folder: &PathBuf| folder.join("initdb").exists();
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let debian = debian.map(|version| version.path().join("bin")).filter(has_programs).max();
+    let path = variable("PATH").unwrap_or_default();
+    debian.or_else(|| std::env::split_paths(&path).find(has_programs)).expect(
+        "this test needs PostgreSQL, which is not here (install the package postgresql, or set LIFEBOAT_TEST_POSTGRES)",
+    )
+}
+
+/// A command that ends with this thread and that root gives to somebody harmless: PostgreSQL refuses to run as root.
+fn as_servant(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "QUIT"]).current_dir("/").stdin(Stdio::null());
+    if geteuid().is_root() {
+        let (user, group) = servant();
+        command.arg(format!("--reuid={}", user.as_raw())).arg(format!("--regid={}", group.as_raw()));
+        command.arg("--clear-groups");
+    }
+    command.arg("--").arg(program);
+    command
+}
+
+/// `postgres`, which Debian makes, or `nobody`.
+fn servant() -> (Uid, Gid) {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let ids = |wanted: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(wanted))?;
+        let mut numbers = line.split(':').skip(2).map_while(|number| number.parse().ok());
+        Some((Uid::from_raw(numbers.next()?), Gid::from_raw(numbers.next()?)))
+    };
+    ids("postgres").or_else(|| ids("nobody")).expect("every system has the user nobody")
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {}", said());
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test command says which PostgreSQL to use")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Postgres;
+
+    #[test]
+    fn a_server_starts_answers_and_is_gone_with_its_folder() {
+        let postgres = Postgres::start();
+        let folder = postgres.folder.path().to_owned();
+        assert!(postgres.database("first").contains(folder.to_str().unwrap()));
+        assert_eq!(postgres.query("first", "SELECT 6 * 7").trim(), "42");
+        drop(postgres);
+        assert!(!folder.exists());
+    }
+}
