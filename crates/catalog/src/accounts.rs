@@ -22,6 +22,12 @@ impl Catalog {
         let select = sql("SELECT id, name FROM accounts WHERE id = $1").bind(id.number());
         self.db.row(select).await?.map(|row| AccountRow::of(&row)).transpose()
     }
+
+    /// All accounts in the order of their names.
+    pub async fn accounts(&self) -> Result<Vec<AccountRow>> {
+        let select = sql("SELECT id, name FROM accounts ORDER BY name");
+        self.db.rows(select).await?.iter().map(AccountRow::of).collect()
+    }
 }
 
 impl AccountRow {

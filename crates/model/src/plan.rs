@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FilesRestoreSpec, FilesSpec};
-use crate::id::{ClientId, InstanceId, RuleId};
+use crate::id::{AccountId, ClientId, InstanceId, RuleId};
 use crate::retention::{Retention, RetentionRule};
 use crate::schedule::Schedule;
 
@@ -99,6 +99,13 @@ pub enum PlanField {
 /// The longest that anything can be kept: a day less than a thousand years.
 pub const MOST_RETENTION_DAYS: u32 = 364_635;
 
+/// Another account whose machine is meant, and the role in it that lets one do so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrossAccount {
+    pub account: AccountId,
+    pub role: String,
+}
+
 /// What a backup job does. Stored with the job, so that later changes of its plan do not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupSpec {
@@ -117,6 +124,9 @@ pub struct BackupSpec {
     /// The newest snapshot outlives its retention.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_latest: bool,
+    /// Absent when the machine is the account's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross: Option<CrossAccount>,
 }
 
 impl BackupSpec {
@@ -136,4 +146,7 @@ pub struct RestoreSpec {
     /// As the caller wrote them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<String>,
+    /// Absent when the machine is the account's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross: Option<CrossAccount>,
 }

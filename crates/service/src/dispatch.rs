@@ -15,7 +15,7 @@ use lifeboat_worker::{BackupOrder, Ctx, Done, JobError, Progress, RestoreOrder, 
 use tokio::sync::{Notify, Semaphore};
 use tracing::{error, info, warn};
 
-use crate::{Result, Service, ServiceError, bridge};
+use crate::{Missing, Result, Service, ServiceError, bridge};
 
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -153,22 +153,24 @@ enum Order {
 
 impl Service {
     async fn order(&self, job: &JobRow) -> Result<Order> {
-        let gone = || ServiceError::Missing(crate::Missing::Vault, job.vault.clone());
+        let gone = || ServiceError::Missing(Missing::Vault, job.vault.clone());
         let vault_id = job.vault.parse().map_err(|_| gone())?;
         let vault = self.catalog.vault(job.account, &vault_id).await?.ok_or_else(gone)?;
         let vault = self.access_of(&vault)?;
         let strange = || ServiceError::Conflict(format!("the job {} says nothing that makes sense", job.id));
         if job.kind == JobKind::Restore.as_str() {
             let spec: RestoreSpec = serde_json::from_str(&job.spec).map_err(|_| strange())?;
+            self.may_still_cross(job.account, spec.cross.as_ref(), "hbr:CreateRestoreJob").await?;
             let snapshot = job.snapshot_hash.clone();
             let snapshot = snapshot.ok_or_else(|| {
-                ServiceError::Missing(crate::Missing::Snapshot, job.snapshot.clone().unwrap_or_default())
+                ServiceError::Missing(Missing::Snapshot, job.snapshot.clone().unwrap_or_default())
             })?;
             let order =
                 RestoreOrder { vault, snapshot, spec: spec.files, kib_per_second: None, workers: workers() };
             return Ok(Order::Restore(order));
         }
         let spec: BackupSpec = serde_json::from_str(&job.spec).map_err(|_| strange())?;
+        self.may_still_cross(job.account, spec.cross.as_ref(), "hbr:CreateBackupJob").await?;
         let parent = self.catalog.latest_snapshot_like(job).await?;
         let tags = [Some(format!("job={}", job.id)), job.plan.as_ref().map(|plan| format!("plan={plan}"))];
         let order = BackupOrder {
@@ -200,7 +202,13 @@ fn finished(
     match ended {
         Ended::NotBegun(error) => {
             error!(job.id = %job.id, error = %bridge::chain(error), "cannot begin job {}", job.id);
-            none(Outcome::Failed, "INTERNAL_ERROR", error.to_string())
+            let code = match error {
+                ServiceError::Denied(_)
+                | ServiceError::NotTrusted { .. }
+                | ServiceError::Missing(Missing::Role, _) => "HBR.NoRamRoleBound",
+                _ => "INTERNAL_ERROR",
+            };
+            none(Outcome::Failed, code, error.to_string())
         }
         Ended::Ran(Err(JobError::Cancelled)) => {
             none(Outcome::Canceled, "CANCELED", "the job was canceled".to_owned())

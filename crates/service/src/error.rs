@@ -2,6 +2,7 @@
 
 use lifeboat_catalog::{CatalogError, CatalogErrorKind};
 use lifeboat_model::files::FilesSpecError;
+use lifeboat_model::id::AccountId;
 
 use crate::access::{Denial, PolicyError};
 
@@ -18,6 +19,27 @@ pub enum Missing {
     Task,
     /// A folder of a snapshot.
     Folder,
+    Account,
+    User,
+    Role,
+    AccessKey,
+    Document,
+    CrossAccount,
+}
+
+/// A value that makes no sense, and what would.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {what} {value:?} is not valid: {accepted}")]
+pub struct Invalid {
+    pub what: &'static str,
+    pub value: String,
+    pub accepted: String,
+}
+
+impl Invalid {
+    pub(crate) fn new(what: &'static str, value: &str, accepted: impl Into<String>) -> Self {
+        Self { what, value: value.to_owned(), accepted: accepted.into() }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +65,11 @@ pub enum ServiceError {
     /// The vault cannot be looked into: its storage fails, or it is damaged.
     #[error("cannot look into a snapshot")]
     Browse(#[source] lifeboat_worker::BrowseError),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A role of another account that does not let the caller in.
+    #[error("the role {role} of the account {account} does not trust this account")]
+    NotTrusted { role: String, account: AccountId },
     /// The database does not answer; later it may.
     #[error("the catalog does not answer")]
     Unavailable(#[source] CatalogError),

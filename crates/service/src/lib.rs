@@ -6,17 +6,21 @@
 pub mod access;
 mod bridge;
 mod browse;
+mod cross_account;
 mod dispatch;
 mod error;
 mod jobs;
 mod plans;
 mod restores;
+mod roles;
 mod schedule;
 mod sealer;
+mod secret;
 mod signing;
 mod snapshots;
 mod start;
 mod tags;
+mod users;
 mod vaults;
 
 use std::path::PathBuf;
@@ -29,18 +33,21 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use self::access::{Denial, Permit, PolicyError, RequestContext};
 pub use self::browse::BrowseRequest;
+pub use self::cross_account::Crossing;
 pub use self::dispatch::Dispatcher;
-pub use self::error::{Missing, ServiceError};
+pub use self::error::{Invalid, Missing, ServiceError};
 pub use self::plans::{NewPlanRequest, NewPlanRule};
 pub use self::restores::NewRestore;
 pub use self::sealer::Sealer;
+pub use self::secret::Secret;
 pub use self::signing::SigningKey;
 pub use self::start::{Root, Start};
+pub use self::users::NewKey;
 pub use self::vaults::NewVaultRequest;
 pub use lifeboat_catalog::{
-    AuditRow, Catalog, ClientRow, JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow,
-    SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue, TaskRow, VaultFilter,
-    VaultRow,
+    AccessKeyRow, AccountRow, AttachedDocument, AuditRow, Catalog, ClientRow, CrossAccountRow, DocumentOwner,
+    JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow, RoleRow, SnapshotColumn,
+    SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue, TaskRow, UserRow, VaultFilter, VaultRow,
 };
 pub use lifeboat_worker::{Entry, Folder, Listing};
 
@@ -99,6 +106,8 @@ pub struct Service {
     pub(crate) time: lifeboat_worker::Time,
     pub(crate) vault_root: PathBuf,
     pub(crate) region: String,
+    /// The account that the server belongs to.
+    pub(crate) root: AccountId,
     pub(crate) hostname: String,
     pub(crate) spool_folder: PathBuf,
     pub(crate) limits: Limits,

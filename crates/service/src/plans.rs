@@ -2,12 +2,12 @@
 
 use lifeboat_catalog::{CatalogError, CatalogErrorKind, ClientRow, NewPlan, PlanRow};
 use lifeboat_model::filter::{Page, Paged};
-use lifeboat_model::id::{PlanId, RuleId, VaultId};
+use lifeboat_model::id::{AccountId, PlanId, RuleId, VaultId};
 use lifeboat_model::plan::{BackupSpec, BackupType, Place, PlanCondition, PlanRule, SourceType};
 use lifeboat_model::schedule::Schedule;
 
 use crate::schedule::schedules_of_plan;
-use crate::{Caller, Missing, Result, Service, ServiceError};
+use crate::{Caller, Crossing, Missing, Result, Service, ServiceError};
 
 /// A plan to be made.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct NewPlanRequest {
     pub schedule: Option<Schedule>,
     pub rules: Vec<NewPlanRule>,
     pub is_disabled: bool,
+    /// Where the machine is another account's: the proof that its role lets the caller in.
+    pub cross: Option<Crossing>,
 }
 
 /// A rule as a caller writes it.
@@ -40,7 +42,8 @@ impl Service {
         if vault.state != "CREATED" {
             return Err(ServiceError::Conflict(format!("the vault {} is {}", vault.id, vault.state)));
         }
-        let client = self.client_at(caller, &request.place).await?;
+        let machines = request.cross.as_ref().map_or(caller.account, Crossing::managed);
+        let client = self.client_at(machines, &request.place).await?;
         let now = self.now();
         let id = PlanId::new(self.random.number());
         let new = NewPlan {
@@ -56,7 +59,7 @@ impl Service {
                 Place::Client(_) => None,
             },
             backup_type: request.backup_type.as_str().to_owned(),
-            spec: request.spec,
+            spec: BackupSpec { cross: request.cross.map(Crossing::into_inner), ..request.spec },
             schedule: request.schedule,
             rules: self.rules_of_plan(request.rules, &[]),
             is_disabled: request.is_disabled,
@@ -107,12 +110,10 @@ impl Service {
     }
 
     /// The client whose files are meant.
-    pub(crate) async fn client_at(&self, caller: &Caller, place: &Place) -> Result<ClientRow> {
+    pub(crate) async fn client_at(&self, account: AccountId, place: &Place) -> Result<ClientRow> {
         let (found, named) = match place {
-            Place::Instance(id) => {
-                (self.catalog.client_of_instance(caller.account, id).await?, id.to_string())
-            }
-            Place::Client(id) => (self.catalog.client(caller.account, id).await?, id.to_string()),
+            Place::Instance(id) => (self.catalog.client_of_instance(account, id).await?, id.to_string()),
+            Place::Client(id) => (self.catalog.client(account, id).await?, id.to_string()),
         };
         found.ok_or(ServiceError::Missing(Missing::Client, named))
     }

@@ -5,7 +5,7 @@ use lifeboat_model::id::{RestoreId, SnapshotId};
 use lifeboat_model::job::{JobKind, Trigger};
 use lifeboat_model::plan::{Place, RestoreSpec};
 
-use crate::{Caller, Missing, Result, Service, ServiceError};
+use crate::{Caller, Crossing, Missing, Result, Service, ServiceError};
 
 /// A restore to be run.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct NewRestore {
     pub restore_type: &'static str,
     pub edition: &'static str,
     pub spec: RestoreSpec,
+    /// Where the machine is another account's: the proof that its role lets the caller in.
+    pub cross: Option<Crossing>,
 }
 
 impl Service {
@@ -31,13 +33,15 @@ impl Service {
         {
             return Err(missing());
         }
+        let machines = request.cross.as_ref().map_or(caller.account, Crossing::managed);
         let client = match &request.place {
-            Some(place) => self.client_at(caller, place).await?,
+            Some(place) => self.client_at(machines, place).await?,
             None => {
                 let source = snapshot.client.clone().ok_or_else(missing)?;
-                self.client_at(caller, &Place::Client(source)).await?
+                self.client_at(machines, &Place::Client(source)).await?
             }
         };
+        let spec = RestoreSpec { cross: request.cross.map(Crossing::into_inner), ..request.spec };
         let id = RestoreId::new(self.random.number());
         let now = self.now();
         let waits = i64::try_from(self.limits.job_waits.as_millis()).unwrap_or(i64::MAX);
@@ -63,7 +67,7 @@ impl Service {
             name: String::new(),
             backup_type: snapshot.backup_type.clone(),
             trigger: Trigger::Manual,
-            spec: serde_json::to_string(&request.spec).expect("a spec has text as keys"),
+            spec: serde_json::to_string(&spec).expect("a spec has text as keys"),
             snapshot: Some(snapshot.id.to_string()),
             source_job: Some(snapshot.job.to_string()),
             source_instance: snapshot.instance.as_ref().map(ToString::to_string),

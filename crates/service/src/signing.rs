@@ -3,23 +3,23 @@
 use lifeboat_model::id::AccountId;
 use lifeboat_model::time::Millis;
 
-use crate::{Result, Service};
+use crate::{Result, Secret, Service};
 
-/// An access key with its secret, to verify a signature by. It cannot be printed.
-#[derive(Clone)]
+/// An access key with its secret, to verify a signature by.
+#[derive(Clone, Debug)]
 pub struct SigningKey {
     pub id: String,
     pub account: AccountId,
     /// Absent for a key of the account itself.
     pub user: Option<String>,
-    pub secret: String,
+    pub secret: Secret,
     pub is_active: bool,
 }
 
 impl Service {
     pub async fn signing_key(&self, id: &str) -> Result<Option<SigningKey>> {
         let Some(row) = self.catalog.access_key(id).await? else { return Ok(None) };
-        let secret = self.sealer.open(&owner(id), &row.secret)?;
+        let secret = Secret::new(self.sealer.open(&owner(id), &row.secret)?);
         Ok(Some(SigningKey {
             id: row.id,
             account: row.account,

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::browse::BROWSING_AT_ONCE;
 use crate::signing::owner;
-use crate::{Clock, Limits, Random, Result, Sealer, Service, bridge};
+use crate::{Clock, Limits, Random, Result, Sealer, Secret, Service, bridge};
 
 /// What a service is made of.
 pub struct Start {
@@ -33,7 +33,7 @@ pub struct Start {
 pub struct Root {
     pub account: AccountId,
     pub access_key_id: String,
-    pub access_key_secret: String,
+    pub access_key_secret: Secret,
     /// The client that is this server's own machine.
     pub client: ClientId,
     pub instance: InstanceId,
@@ -51,6 +51,7 @@ impl Start {
             time: self.time,
             vault_root: self.vault_root,
             region: self.region,
+            root: root.account,
             hostname: self.hostname,
             spool_folder: self.spool_folder,
             limits: self.limits,
@@ -70,7 +71,7 @@ impl Service {
             self.catalog.insert_account(root.account, "root", now).await?;
         }
         if self.catalog.access_key(&root.access_key_id).await?.is_none() {
-            let secret = self.sealer.seal(&owner(&root.access_key_id), &root.access_key_secret);
+            let secret = self.sealer.seal(&owner(&root.access_key_id), root.access_key_secret.expose());
             let new =
                 NewAccessKey { id: root.access_key_id.clone(), account: root.account, user: None, secret };
             self.catalog.insert_access_key(new, now).await?;

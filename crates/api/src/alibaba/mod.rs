@@ -27,6 +27,9 @@ const MOST_SKEW_MILLIS: i64 = 15 * 60 * 1000;
 pub(crate) struct Call<'a> {
     pub(crate) service: &'a Service,
     pub(crate) caller: Caller,
+    /// Such as `hbr:CreateVault`.
+    pub(crate) action: &'a str,
+    pub(crate) context: &'a RequestContext,
     pub(crate) params: Params,
 }
 
@@ -79,7 +82,7 @@ async fn answer(
     let action = format!("{}:{}", hbr::NAME, signed.action);
     let permit = service.authorize(&caller, &action, &context).await.map_err(|error| hbr::refuse(&error))?;
     let subject = subject(&signed.params);
-    let call = Call { service, caller, params: signed.params };
+    let call = Call { service, caller, action: &action, context: &context, params: signed.params };
     let answered = hbr::answer(&signed.action, call).await;
     let (made, refusal) = match &answered {
         Ok(body) => (subject_of(body), None),
@@ -133,7 +136,7 @@ async fn authenticate(service: &Service, signed: &Signed) -> Result<Caller, Wire
     let key = service.signing_key(&signed.access_key_id).await.map_err(|error| hbr::refuse(&error))?;
     let key = key.ok_or_else(unknown)?;
     signed
-        .verify(&key.secret)
+        .verify(key.secret.expose())
         .map_err(|error| WireError::bad_request("SignatureDoesNotMatch", error.to_string()))?;
     if !key.is_active {
         return Err(WireError::bad_request(

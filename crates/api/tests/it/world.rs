@@ -17,7 +17,7 @@ use lifeboat_model::id::{AccountId, ClientId, InstanceId};
 use lifeboat_model::time::Millis;
 use lifeboat_repository::clock::Time;
 use lifeboat_service::{
-    Catalog, CatalogPlace, Clock, Dispatcher, Limits, Random, Root, Sealer, Service, Start,
+    Catalog, CatalogPlace, Clock, Dispatcher, Limits, Random, Root, Sealer, Secret, Service, Start,
 };
 use lifeboat_testkit::time::FakeTime;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -63,7 +63,7 @@ impl World {
         let root = Root {
             account: AccountId::from_number(1_589_750_000_004_625).unwrap(),
             access_key_id: "testid".to_owned(),
-            access_key_secret: "testsecret".to_owned(),
+            access_key_secret: Secret::new("testsecret"),
             client: ClientId::new(1),
             instance: InstanceId::new(1),
             version: "0.1.0".to_owned(),
@@ -110,7 +110,17 @@ impl World {
 
     /// Calls an operation of Cloud Backup as the root account; status and JSON body.
     pub(crate) async fn call(&self, action: &str, params: &[(&str, &str)]) -> (StatusCode, Value) {
-        let reply = self.send(&self.signed(action, params)).await;
+        self.call_as((&self.root.access_key_id, self.root.access_key_secret.expose()), action, params).await
+    }
+
+    /// The same with an access key of somebody else.
+    pub(crate) async fn call_as(
+        &self,
+        key: (&str, &str),
+        action: &str,
+        params: &[(&str, &str)],
+    ) -> (StatusCode, Value) {
+        let reply = self.send(&self.signed(key, action, params)).await;
         (reply.status, serde_json::from_slice(&reply.body).unwrap())
     }
 
@@ -131,14 +141,14 @@ impl World {
     }
 
     /// A request of version 1, all parameters in the query.
-    pub(crate) fn signed(&self, action: &str, params: &[(&str, &str)]) -> Request {
+    pub(crate) fn signed(&self, key: (&str, &str), action: &str, params: &[(&str, &str)]) -> Request {
         let mut all: Vec<(String, String)> = vec![
             ("Action".into(), action.into()),
             ("Version".into(), "2017-09-08".into()),
             ("Format".into(), "JSON".into()),
         ];
         all.extend(params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        self.sign(&Method::GET, all, (&self.root.access_key_id, &self.root.access_key_secret))
+        self.sign(&Method::GET, all, key)
     }
 
     /// Adds what a signature needs, and the signature.

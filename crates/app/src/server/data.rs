@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use lifeboat_model::id::{AccountId, ClientId, InstanceId, random_characters};
 use lifeboat_repository::crypto::fill_random;
-use lifeboat_service::{Random, Root};
+use lifeboat_service::{Random, Root, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::SystemRandom;
@@ -21,7 +21,7 @@ const REGION: &str = "cn-hangzhou";
 pub(super) struct DataFolder(PathBuf);
 
 /// What `root.json` says.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct RootFile {
     account_id: String,
     access_key_id: String,
@@ -89,7 +89,7 @@ impl RootFile {
         Ok(Root {
             account: account.context("root.json has no account_id that makes sense")?,
             access_key_id: self.access_key_id.clone(),
-            access_key_secret: self.access_key_secret.clone(),
+            access_key_secret: Secret::new(self.access_key_secret.as_str()),
             client: self.client_id.parse().context("root.json has no client_id that makes sense")?,
             instance: self.instance_id.parse().context("root.json has no instance_id that makes sense")?,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -8,6 +8,7 @@ mod builtin;
 mod condition;
 mod document;
 mod pattern;
+mod trust;
 
 use std::net::IpAddr;
 
@@ -18,6 +19,7 @@ use lifeboat_model::id::{AccountId, random_characters};
 pub use self::builtin::BUILTIN_NAMES;
 pub use self::condition::Circumstances;
 pub use self::document::{Decision, MOST_DOCUMENT_BYTES, PolicyDocument, PolicyError, Question, decide};
+pub use self::trust::RoleTrust;
 use crate::{Caller, Result, Service, ServiceError};
 
 /// The outcome of what was done as it was asked.
@@ -101,7 +103,7 @@ impl Service {
     }
 
     /// Why the documents of somebody do not let him do `action`; `None` when they do.
-    async fn denial(
+    pub(crate) async fn denial(
         &self,
         (account, owner): (AccountId, DocumentOwner<'_>),
         action: &str,
@@ -134,6 +136,14 @@ impl Service {
             Decision::NotAllowed => denial(false),
         })
     }
+}
+
+/// Refuses a document that cannot be attached under that name.
+pub(crate) fn check_document(name: &str, document: Option<&str>) -> std::result::Result<(), PolicyError> {
+    if document.is_some() && BUILTIN_NAMES.contains(&name) {
+        return Err(PolicyError(format!("{name} is the name of a built-in document; give it another")));
+    }
+    builtin::read(name, document).map(drop)
 }
 
 /// Whether an action only looks, by the first word of its name.

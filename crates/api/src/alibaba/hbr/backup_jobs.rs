@@ -7,7 +7,7 @@ use lifeboat_service::{JobFilter, JobRow};
 use serde_json::{Value, json};
 
 use super::filters::{BACKUP_KEYS, conditions};
-use super::{nothing, paged, present, refuse};
+use super::{cross_accounts, nothing, paged, present, refuse};
 use crate::alibaba::{Answer, Call, WireError};
 
 /// One-off jobs are for whole instances, which are not built yet; files are backed up through plans and policies.
@@ -51,6 +51,7 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
 fn view(job: &JobRow) -> Value {
     let spec: Option<BackupSpec> = serde_json::from_str(&job.spec).ok();
     let spec = spec.as_ref();
+    let cross = spec.and_then(|spec| spec.cross.as_ref());
     let list = |patterns: &[String]| (!patterns.is_empty()).then(|| json!(patterns).to_string());
     present(json!({
         "JobId": job.id,
@@ -83,7 +84,9 @@ fn view(job: &JobRow) -> Value {
         "StartTime": job.started.map(|time| time.seconds()),
         "CompleteTime": job.completed.map(|time| time.seconds()),
         "UpdatedTime": job.updated.seconds(),
-        "CrossAccountType": "SELF_ACCOUNT",
+        "CrossAccountType": cross_accounts::kind(cross),
+        "CrossAccountUserId": cross.map(|cross| cross.account.number()),
+        "CrossAccountRoleName": cross.map(|cross| cross.role.as_str()),
         "TriggerMode": job.trigger,
     }))
 }

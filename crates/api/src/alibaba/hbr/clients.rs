@@ -165,7 +165,11 @@ pub(super) async fn open_service(_: Call<'_>) -> Answer {
 }
 
 async fn clients(call: &Call<'_>) -> Result<(Vec<ClientRow>, BTreeMap<String, Labels>), WireError> {
-    let all = call.service.clients(&call.caller).await.map_err(|error| refuse(&error))?;
+    let all = match call.crossing().await? {
+        None => call.service.clients(&call.caller).await,
+        Some(crossing) => call.service.clients_across(&crossing).await,
+    };
+    let all = all.map_err(|error| refuse(&error))?;
     let ids: Vec<_> = all.iter().map(|client| client.id.as_str()).collect();
     let written = call.service.labels(&call.caller, &ids).await.map_err(|error| refuse(&error))?;
     Ok((all, written))

@@ -3,6 +3,7 @@
 mod backup_jobs;
 mod browse;
 mod clients;
+mod cross_accounts;
 mod filters;
 mod plans;
 mod restore_jobs;
@@ -12,7 +13,7 @@ mod vaults;
 
 use http::StatusCode;
 use lifeboat_model::filter::Page;
-use lifeboat_service::{Missing, ServiceError};
+use lifeboat_service::{Invalid, Missing, ServiceError};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, Params, WireError};
@@ -69,6 +70,9 @@ operations! { call =>
         "CancelRestoreJob" => restore_jobs::cancel(call).await,
         "CreateBackupJob" => backup_jobs::create(call).await,
         "BrowseFiles" => browse::files(call).await,
+        "AddCrossAccount" => cross_accounts::add(call).await,
+        "DescribeCrossAccounts" => cross_accounts::describe(call).await,
+        "DeleteCrossAccount" => cross_accounts::delete(call).await,
         "DescribeBackupClients" => clients::describe(call).await,
         "DescribeClients" => clients::describe_plain(call).await,
         "OpenHbrService" => clients::open_service(call).await,
@@ -99,12 +103,21 @@ pub(super) fn refuse(error: &ServiceError) -> WireError {
         ServiceError::Missing(Missing::Task, id) => {
             WireError::not_found("TaskNotFound", format!("The task {id} does not exist."))
         }
+        ServiceError::Missing(Missing::Role, role) => {
+            WireError::not_found("RoleNotExist", format!("The role {role} does not exist."))
+        }
         ServiceError::Missing(what, id) => {
             WireError::not_found("ResourceNotFound", format!("The {what:?} {id} does not exist."))
         }
         ServiceError::Exists(_) | ServiceError::Conflict(_) | ServiceError::Quota(_) => {
             WireError::bad_request("BadRequest", text)
         }
+        ServiceError::NotTrusted { .. } => WireError::new(
+            StatusCode::FORBIDDEN,
+            "AssumeRoleFail",
+            format!("Cannot act in the role: {text}."),
+        ),
+        ServiceError::Invalid(Invalid { what, value, accepted }) => WireError::invalid(what, value, accepted),
         ServiceError::Denied(denial) => WireError::denied(denial),
         ServiceError::Policy(_) => WireError::bad_request("InvalidParameter.PolicyDocument", text),
         ServiceError::Files(_) => WireError::bad_request("InvalidParameter", text),

@@ -10,7 +10,7 @@ use lifeboat_model::speed_limit::SpeedLimit;
 use lifeboat_service::{Labels, NewPlanRequest, PlanRow};
 use serde_json::{Value, json};
 
-use super::{paged, present, refuse, tags};
+use super::{cross_accounts, paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, Params, WireError};
 
 pub(super) async fn create(call: Call<'_>) -> Answer {
@@ -27,6 +27,7 @@ pub(super) async fn create(call: Call<'_>) -> Answer {
         return Err(WireError::invalid("BackupType", backup_type, "It must be COMPLETE."));
     }
     let request = NewPlanRequest {
+        cross: call.crossing().await?,
         vault,
         name: name.to_owned(),
         source_type,
@@ -81,6 +82,7 @@ fn spec(call: &Call<'_>) -> Result<BackupSpec, WireError> {
         retention_days: retention.and_then(|days| u32::try_from(days).ok()),
         retention_rules: Vec::new(),
         keep_latest: params.number("KeepLatestSnapshots", 0, 1)? == Some(1),
+        cross: None,
     })
 }
 
@@ -165,7 +167,9 @@ fn view(plan: &PlanRow, labels: Option<&Labels>) -> Value {
         "Disabled": plan.is_disabled,
         "Tags": { "Tag": tags::view(labels) },
         "BusinessStatus": "ACTIVE",
-        "CrossAccountType": "SELF_ACCOUNT",
+        "CrossAccountType": cross_accounts::kind(plan.spec.cross.as_ref()),
+        "CrossAccountUserId": plan.spec.cross.as_ref().map(|cross| cross.account.number()),
+        "CrossAccountRoleName": plan.spec.cross.as_ref().map(|cross| cross.role.as_str()),
         "CreatedTime": plan.created.seconds(),
         "UpdatedTime": plan.updated.seconds(),
     }))

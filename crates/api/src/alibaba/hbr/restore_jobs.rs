@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::filters::{RESTORE_KEYS, conditions};
 use super::plans::source_type;
-use super::{nothing, paged, present, refuse};
+use super::{cross_accounts, nothing, paged, present, refuse};
 use crate::alibaba::{Answer, Call, WireError};
 
 /// All documented types; those not built yet match nothing.
@@ -36,6 +36,7 @@ pub(super) async fn create(call: Call<'_>) -> Answer {
     source_type(params, "SourceType")?.ok_or_else(|| WireError::missing("SourceType"))?;
     let snapshot = params.parsed("SnapshotId")?.ok_or_else(|| WireError::missing("SnapshotId"))?;
     let request = NewRestore {
+        cross: call.crossing().await?,
         snapshot,
         snapshot_hash: params.text("SnapshotHash").map(str::to_owned),
         vault: params.text("VaultId").map(str::to_owned),
@@ -87,7 +88,7 @@ fn spec(call: &Call<'_>) -> Result<RestoreSpec, WireError> {
         check_patterns(patterns)
             .map_err(|error| WireError::bad_request(format!("InvalidParameter.{name}"), error.to_string()))?;
     }
-    Ok(RestoreSpec { files, options: options.map(|options| options.to_string()) })
+    Ok(RestoreSpec { files, options: options.map(|options| options.to_string()), cross: None })
 }
 
 fn target_path(call: &Call<'_>) -> Result<Option<String>, WireError> {
@@ -123,6 +124,7 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
 fn view(job: &JobRow) -> Value {
     let spec: Option<RestoreSpec> = serde_json::from_str(&job.spec).ok();
     let spec = spec.as_ref();
+    let cross = spec.and_then(|spec| spec.cross.as_ref());
     let list = |patterns: &[String]| (!patterns.is_empty()).then(|| json!(patterns).to_string());
     // Clients that wait for a restore know no other word for one that has not begun.
     let state = if job.state == JobState::Queued { JobState::Created } else { job.state };
@@ -159,7 +161,9 @@ fn view(job: &JobRow) -> Value {
         "UpdatedTime": job.updated.seconds(),
         "ExpireTime": job.expires.seconds(),
         "StorageClass": "STANDARD",
-        "CrossAccountType": "SELF_ACCOUNT",
+        "CrossAccountType": cross_accounts::kind(cross),
+        "CrossAccountUserId": cross.map(|cross| cross.account.number()),
+        "CrossAccountRoleName": cross.map(|cross| cross.role.as_str()),
     }))
 }
 

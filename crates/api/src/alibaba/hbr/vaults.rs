@@ -95,7 +95,7 @@ pub(super) async fn task(call: Call<'_>) -> Answer {
     })))
 }
 
-fn check_length(name: &str, value: &str, most: usize) -> Result<(), WireError> {
+pub(super) fn check_length(name: &str, value: &str, most: usize) -> Result<(), WireError> {
     if value.chars().count() <= most {
         return Ok(());
     }
