@@ -9,6 +9,7 @@ use lifeboat_model::schedule::Schedule;
 use lifeboat_model::time::Millis;
 
 use crate::accounts::account_id;
+use crate::jobs::is_active;
 use crate::runs::{NewRun, set_runs};
 use crate::sql::{Row, Value, json, sql};
 use crate::{Catalog, Result};
@@ -48,10 +49,16 @@ pub struct PlanRow {
     pub is_disabled: bool,
     pub created: Millis,
     pub updated: Millis,
+    /// The job that was added last, and the last one that has ended: the jobs of a plan run one after another.
+    pub last_job: Option<String>,
+    pub last_ended_job: Option<String>,
 }
 
 const COLUMNS: &str = "id, account_id, vault_id, name, source_type, edition, client_id, instance_id, backup_type, spec, schedule, rules, \
-    is_disabled, created_at, updated_at";
+    is_disabled, created_at, updated_at, \
+    (SELECT j.id FROM jobs j WHERE j.series_id = plans.id ORDER BY j.created_at DESC, j.id DESC LIMIT 1) AS last_job, \
+    (SELECT j.id FROM jobs j WHERE j.series_id = plans.id AND j.completed_at IS NOT NULL \
+    ORDER BY j.created_at DESC, j.id DESC LIMIT 1) AS last_ended_job";
 
 impl Catalog {
     /// Adds a plan, and what of it runs by itself.
@@ -88,6 +95,58 @@ impl Catalog {
             sql(format!("SELECT {COLUMNS} FROM plans WHERE account_id = $1 AND id = $2 AND is_deleted = 0"));
         let row = self.db.row(select.bind(account.number()).bind(id.as_str())).await?;
         row.as_ref().map(PlanRow::of).transpose()
+    }
+
+    /// Changes what of a plan can be changed, and what of it runs by itself. False when somebody else has changed it since
+    /// it was read.
+    pub async fn update_plan(&self, plan: &PlanRow, runs: &[NewRun], now: Millis) -> Result<bool> {
+        let update = sql(
+            "UPDATE plans SET name = $1, spec = $2, schedule = $3, rules = $4, keep_latest = $5, is_disabled = $6, \
+             updated_at = CASE WHEN updated_at < $7 THEN $7 ELSE updated_at + 1 END \
+             WHERE id = $8 AND account_id = $9 AND is_deleted = 0 AND updated_at = $10",
+        );
+        let update = update
+            .bind(plan.name.as_str())
+            .bind(json(&plan.spec))
+            .bind(plan.schedule.as_ref().map(ToString::to_string))
+            .bind(json(&plan.rules))
+            .bind(plan.spec.keep_latest)
+            .bind(plan.is_disabled)
+            .bind(now)
+            .bind(plan.id.as_str())
+            .bind(plan.account.number())
+            .bind(plan.updated);
+        let mut tx = self.db.begin().await?;
+        if tx.change(update).await? == 0 {
+            return Ok(false);
+        }
+        set_runs(&mut tx, plan.id.as_str(), runs).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Hides a plan for ever; its jobs and snapshots stay. With `unless_active` not while one of its jobs has not ended:
+    /// false then.
+    pub async fn delete_plan(
+        &self,
+        account: AccountId,
+        id: &PlanId,
+        unless_active: bool,
+        now: Millis,
+    ) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        // First of all, so that no run starts a job from here on.
+        set_runs(&mut tx, id.as_str(), &[]).await?;
+        let guard = if unless_active { format!(" AND NOT {}", is_active("plans.id")) } else { String::new() };
+        let update = sql(format!(
+            "UPDATE plans SET is_deleted = 1, updated_at = $1 WHERE id = $2 AND account_id = $3 AND is_deleted = 0{guard}"
+        ));
+        let changed = tx.change(update.bind(now).bind(id.as_str()).bind(account.number())).await?;
+        if changed == 0 {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// The plan that is to run by itself, whoever's it is.
@@ -163,6 +222,8 @@ impl PlanRow {
             is_disabled: row.flag("is_disabled")?,
             created: Millis(row.number("created_at")?),
             updated: Millis(row.number("updated_at")?),
+            last_job: row.maybe_text("last_job")?,
+            last_ended_job: row.maybe_text("last_ended_job")?,
         })
     }
 }

@@ -20,6 +20,8 @@ mod signing;
 mod snapshots;
 mod start;
 mod tags;
+#[cfg(test)]
+mod testing;
 mod users;
 mod vaults;
 
@@ -36,7 +38,7 @@ pub use self::browse::BrowseRequest;
 pub use self::cross_account::Crossing;
 pub use self::dispatch::Dispatcher;
 pub use self::error::{Invalid, Missing, ServiceError};
-pub use self::plans::{NewPlanRequest, NewPlanRule};
+pub use self::plans::{NewPlanRequest, NewPlanRule, PlanChange};
 pub use self::restores::NewRestore;
 pub use self::sealer::Sealer;
 pub use self::secret::Secret;

@@ -1,10 +1,11 @@
 //! Plans as callers see them.
 
-use lifeboat_catalog::{CatalogError, CatalogErrorKind, ClientRow, NewPlan, PlanRow};
+use lifeboat_catalog::{CatalogError, CatalogErrorKind, ClientRow, NewPlan, NewRun, PlanRow};
 use lifeboat_model::filter::{Page, Paged};
 use lifeboat_model::id::{AccountId, PlanId, RuleId, VaultId};
 use lifeboat_model::plan::{BackupSpec, BackupType, Place, PlanCondition, PlanRule, SourceType};
 use lifeboat_model::schedule::Schedule;
+use lifeboat_model::time::Millis;
 
 use crate::schedule::schedules_of_plan;
 use crate::{Caller, Crossing, Missing, Result, Service, ServiceError};
@@ -36,6 +37,23 @@ pub struct NewPlanRule {
     pub is_disabled: bool,
 }
 
+/// What is to become different in a plan; the rest stays.
+#[derive(Clone, Debug, Default)]
+pub struct PlanChange {
+    pub name: Option<String>,
+    pub paths: Option<Vec<String>>,
+    pub include: Option<Vec<String>>,
+    pub exclude: Option<Vec<String>>,
+    /// `Some(None)` takes it away.
+    pub speed_limit: Option<Option<String>>,
+    pub options: Option<Option<String>>,
+    pub retention_days: Option<u32>,
+    pub keep_latest: Option<bool>,
+    pub schedule: Option<Schedule>,
+    pub rules: Option<Vec<NewPlanRule>>,
+    pub is_disabled: Option<bool>,
+}
+
 impl Service {
     pub async fn create_plan(&self, caller: &Caller, request: NewPlanRequest) -> Result<PlanId> {
         let vault = self.vault(caller, &request.vault).await?;
@@ -64,14 +82,55 @@ impl Service {
             rules: self.rules_of_plan(request.rules, &[]),
             is_disabled: request.is_disabled,
         };
-        let runs = if new.is_disabled {
-            Vec::new()
-        } else {
-            self.runs(schedules_of_plan(new.schedule.as_ref(), &new.rules), now)
-        };
+        let runs = self.runs_of_plan((new.schedule.as_ref(), &new.rules), new.is_disabled, now);
         let name = new.name.clone();
         self.catalog.insert_plan(new, &runs, now).await.map_err(|error| name_is_taken(error, &name))?;
         Ok(id)
+    }
+
+    /// Changes a plan. Jobs and snapshots that are there already stay as they are.
+    pub async fn update_plan(&self, caller: &Caller, id: &PlanId, change: PlanChange) -> Result<()> {
+        let mut plan = self.plan(caller, id).await?;
+        let spec = &mut plan.spec;
+        set(&mut plan.name, change.name);
+        set(&mut spec.files.paths, change.paths);
+        set(&mut spec.files.include, change.include);
+        set(&mut spec.files.exclude, change.exclude);
+        set(&mut spec.speed_limit, change.speed_limit);
+        set(&mut spec.options, change.options);
+        set(&mut spec.retention_days, change.retention_days.map(Some));
+        set(&mut spec.keep_latest, change.keep_latest);
+        set(&mut plan.schedule, change.schedule.map(Some));
+        set(&mut plan.is_disabled, change.is_disabled);
+        if let Some(rules) = change.rules {
+            plan.rules = self.rules_of_plan(rules, &plan.rules);
+        }
+        plan.spec.files = std::mem::take(&mut plan.spec.files).checked()?;
+        let now = self.now();
+        let runs = self.runs_of_plan((plan.schedule.as_ref(), &plan.rules), plan.is_disabled, now);
+        let updated = self.catalog.update_plan(&plan, &runs, now).await;
+        if updated.map_err(|error| name_is_taken(error, &plan.name))? {
+            return Ok(());
+        }
+        Err(ServiceError::Conflict(format!("the plan {id} was changed by somebody else just now; try again")))
+    }
+
+    /// Deletes a plan. Its jobs and snapshots stay, for as long as they would have.
+    pub async fn delete_plan(&self, caller: &Caller, id: &PlanId, unless_active: bool) -> Result<()> {
+        self.plan(caller, id).await?;
+        if self.catalog.delete_plan(caller.account, id, unless_active, self.now()).await? {
+            return Ok(());
+        }
+        Err(ServiceError::Conflict(format!("the plan {id} has a job that has not ended")))
+    }
+
+    fn runs_of_plan(
+        &self,
+        (own, rules): (Option<&Schedule>, &[PlanRule]),
+        is_disabled: bool,
+        now: Millis,
+    ) -> Vec<NewRun> {
+        if is_disabled { Vec::new() } else { self.runs(schedules_of_plan(own, rules), now) }
     }
 
     /// Gives rules their ids: a rule that is named as a former one is that one.
@@ -116,6 +175,12 @@ impl Service {
             Place::Client(id) => (self.catalog.client(account, id).await?, id.to_string()),
         };
         found.ok_or(ServiceError::Missing(Missing::Client, named))
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
     }
 }
 

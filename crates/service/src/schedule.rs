@@ -89,3 +89,6 @@ pub(crate) fn schedules_of_plan<'a>(
     let rules = rules.iter().filter(|rule| !rule.is_disabled);
     own.into_iter().chain(rules.map(|rule| (rule.id.as_str(), &rule.schedule)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,6 +55,13 @@ impl WireError {
         error
     }
 
+    /// The same of a parameter that is one of a structure's, as which it is named in full.
+    pub(crate) fn within(self, place: &str) -> Self {
+        let Some(name) = self.code.strip_prefix("InvalidParameter.").map(str::to_owned) else { return self };
+        let message = self.message.replacen(&format!(" of {name} "), &format!(" of {place}.{name} "), 1);
+        Self { code: format!("InvalidParameter.{place}.{name}"), message, ..self }
+    }
+
     pub fn not_found(code: &str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }

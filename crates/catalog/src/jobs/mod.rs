@@ -251,13 +251,18 @@ pub(crate) enum Unless {
     IsActive,
 }
 
+/// SQL for whether a job of the series `series` has not ended.
+pub(crate) fn is_active(series: &str) -> String {
+    let active = states(JobState::ALL.into_iter().filter(|state| !state.is_final()));
+    format!("EXISTS (SELECT 1 FROM jobs a WHERE a.series_id = {series} AND a.state IN ({active}))")
+}
+
 /// Adds a job in the state CREATED.
 pub(crate) fn insert(new: &NewJob, unless: Unless, now: Millis) -> Statement {
     let guard = match unless {
         Unless::Never => String::new(),
         Unless::IsActive => {
-            let active = states(JobState::ALL.into_iter().filter(|state| !state.is_final()));
-            format!(" WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE series_id = $21 AND state IN ({active}))")
+            format!(" WHERE NOT {}", is_active("$21"))
         }
     };
     let insert = sql(format!(

@@ -4,6 +4,7 @@ mod backup_jobs;
 mod browse;
 mod clients;
 mod cross_accounts;
+mod files;
 mod filters;
 mod plans;
 mod restore_jobs;
@@ -61,7 +62,11 @@ operations! { call =>
         "DescribeTask" => vaults::task(call).await,
         "CreateBackupPlan" => plans::create(call).await,
         "DescribeBackupPlans" => plans::describe(call).await,
-        "ExecuteBackupPlan" => plans::execute(call).await,
+        "UpdateBackupPlan" => plans::update(call).await,
+    "EnableBackupPlan" => plans::enable(call, false).await,
+    "DisableBackupPlan" => plans::enable(call, true).await,
+    "DeleteBackupPlan" => plans::delete(call).await,
+    "ExecuteBackupPlan" => plans::execute(call).await,
         "DescribeBackupJobs2" => backup_jobs::describe(call).await,
         "CancelBackupJob" => backup_jobs::cancel(call).await,
         "SearchHistoricalSnapshots" => snapshots::search(call).await,

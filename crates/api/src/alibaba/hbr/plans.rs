@@ -1,27 +1,26 @@
-//! CreateBackupPlan, DescribeBackupPlans, ExecuteBackupPlan.
+//! CreateBackupPlan, UpdateBackupPlan, EnableBackupPlan, DisableBackupPlan, DeleteBackupPlan, DescribeBackupPlans,
+//! ExecuteBackupPlan.
+
+use std::collections::BTreeSet;
 
 use lifeboat_model::files::FilesSpec;
-use lifeboat_model::id::{ClientId, InstanceId};
-use lifeboat_model::plan::{
-    BackupSpec, BackupType, MOST_RETENTION_DAYS, Place, PlanCondition, PlanField, SourceType,
-};
-use lifeboat_model::schedule::Schedule;
-use lifeboat_model::speed_limit::SpeedLimit;
-use lifeboat_service::{Labels, NewPlanRequest, PlanRow};
+use lifeboat_model::id::{ClientId, InstanceId, PlanId};
+use lifeboat_model::plan::{BackupSpec, BackupType, Place, PlanCondition, PlanField, PlanRule, SourceType};
+use lifeboat_service::{Labels, NewPlanRequest, NewPlanRule, PlanChange, PlanRow};
 use serde_json::{Value, json};
 
-use super::{cross_accounts, paged, present, refuse, tags};
+use super::files::{files, options, patterns, retention, speed_limit};
+use super::{cross_accounts, nothing, paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, Params, WireError};
+
+const MOST_NAME_CHARACTERS: usize = 64;
+const MOST_RULES: usize = 100;
 
 pub(super) async fn create(call: Call<'_>) -> Answer {
     let params = &call.params;
     let source_type = source_type(params, "SourceType")?.ok_or_else(|| WireError::missing("SourceType"))?;
-    let name = params.required("PlanName")?;
-    if name.chars().count() > 64 {
-        return Err(WireError::invalid("PlanName", name, "It must be at most 64 characters long."));
-    }
+    let name = name(params)?.ok_or_else(|| WireError::missing("PlanName"))?;
     let vault = params.parsed("VaultId")?.ok_or_else(|| WireError::missing("VaultId"))?;
-    let schedule: Option<Schedule> = params.parsed("Schedule")?;
     let backup_type = params.text("BackupType").unwrap_or("COMPLETE");
     if backup_type != BackupType::Complete.as_str() {
         return Err(WireError::invalid("BackupType", backup_type, "It must be COMPLETE."));
@@ -29,18 +28,126 @@ pub(super) async fn create(call: Call<'_>) -> Answer {
     let request = NewPlanRequest {
         cross: call.crossing().await?,
         vault,
-        name: name.to_owned(),
+        name,
         source_type,
         edition: call.edition()?,
         place: place(params, source_type)?,
         backup_type: BackupType::Complete,
-        spec: spec(&call)?,
-        schedule,
-        rules: Vec::new(),
+        spec: spec(params)?,
+        schedule: params.parsed("Schedule")?,
+        rules: rules(params)?,
         is_disabled: params.boolean("Disabled")?.unwrap_or(false),
     };
     let made = call.service.create_plan(&call.caller, request).await.map_err(|error| refuse(&error))?;
     Ok(json!({ "PlanId": made.as_str() }))
+}
+
+pub(super) async fn update(call: Call<'_>) -> Answer {
+    let id = plan_named(&call).await?;
+    let params = &call.params;
+    let paths: Vec<_> = params.list("Path").into_iter().map(str::to_owned).collect();
+    // UpdatePaths says whether paths are meant where that is in doubt.
+    let are_paths_meant = params.boolean("UpdatePaths")?.unwrap_or(!paths.is_empty());
+    let paths = are_paths_meant.then(|| files("Path", FilesSpec { paths, ..FilesSpec::default() }));
+    let list = |name: &str| params.raw(name).map(|text| patterns(name, text)).transpose();
+    let rules = rules(params)?;
+    let change = PlanChange {
+        name: name(params)?,
+        paths: paths.transpose()?.map(|files| files.paths),
+        include: list("Include")?,
+        exclude: list("Exclude")?,
+        speed_limit: params.raw("SpeedLimit").map(|_| speed_limit(params)).transpose()?,
+        options: params.raw("Options").map(|_| options(params)).transpose()?,
+        retention_days: retention(params)?,
+        keep_latest: params.number("KeepLatestSnapshots", 0, 1)?.map(|number| number == 1),
+        schedule: params.parsed("Schedule")?,
+        rules: (!rules.is_empty()).then_some(rules),
+        is_disabled: None,
+    };
+    call.service.update_plan(&call.caller, &id, change).await.map_err(|error| refuse(&error))?;
+    Ok(nothing())
+}
+
+pub(super) async fn enable(call: Call<'_>, is_disabled: bool) -> Answer {
+    let id = plan_named(&call).await?;
+    let change = PlanChange { is_disabled: Some(is_disabled), ..PlanChange::default() };
+    call.service.update_plan(&call.caller, &id, change).await.map_err(|error| refuse(&error))?;
+    Ok(nothing())
+}
+
+pub(super) async fn delete(call: Call<'_>) -> Answer {
+    let id = plan_named(&call).await?;
+    let unless_active = call.params.boolean("RequireNoRunningJobs")?.unwrap_or(false);
+    call.service.delete_plan(&call.caller, &id, unless_active).await.map_err(|error| refuse(&error))?;
+    Ok(nothing())
+}
+
+/// PlanId; what else a request says of that plan must be so.
+async fn plan_named(call: &Call<'_>) -> Result<PlanId, WireError> {
+    let params = &call.params;
+    let id: PlanId = params.parsed("PlanId")?.ok_or_else(|| WireError::missing("PlanId"))?;
+    let plan = call.service.plan(&call.caller, &id).await.map_err(|error| refuse(&error))?;
+    for (name, value) in [
+        ("VaultId", plan.vault.as_str()),
+        ("SourceType", plan.source_type.as_str()),
+        ("Edition", plan.edition.as_str()),
+    ] {
+        if let Some(given) = params.text(name).filter(|given| *given != value) {
+            return Err(WireError::invalid(name, given, format!("That of the plan {id} is {value}.")));
+        }
+    }
+    Ok(id)
+}
+
+fn name(params: &Params) -> Result<Option<String>, WireError> {
+    let name = params.text("PlanName");
+    match name.filter(|name| name.chars().count() > MOST_NAME_CHARACTERS) {
+        None => Ok(name.map(str::to_owned)),
+        Some(name) => {
+            let accepted = format!("It must be 1 to {MOST_NAME_CHARACTERS} characters long.");
+            Err(WireError::invalid("PlanName", name, accepted))
+        }
+    }
+}
+
+/// `Rule.N`: each a schedule with a retention of its own. A rule without a name is named by its number.
+fn rules(params: &Params) -> Result<Vec<NewPlanRule>, WireError> {
+    let structs = params.structs("Rule");
+    if structs.len() > MOST_RULES {
+        let accepted = format!("There may be {MOST_RULES} rules at most.");
+        return Err(WireError::invalid("Rule", &structs.len().to_string(), accepted));
+    }
+    let rules = structs.iter().map(|(place, rule)| new_rule(place, rule));
+    let rules: Vec<_> = rules.collect::<Result<_, _>>()?;
+    let mut names = BTreeSet::new();
+    for ((place, _), rule) in structs.iter().zip(&rules) {
+        if !names.insert(rule.name.as_str()) {
+            let accepted = "Each rule of a plan has a name of its own.";
+            return Err(WireError::invalid(&format!("{place}.RuleName"), &rule.name, accepted));
+        }
+    }
+    Ok(rules)
+}
+
+fn new_rule(place: &str, rule: &Params) -> Result<NewPlanRule, WireError> {
+    let within = |error: WireError| error.within(place);
+    if rule.boolean("DoCopy").map_err(within)? == Some(true) {
+        let accepted = "It must be false: snapshots are not copied to other regions here.";
+        return Err(WireError::invalid(&format!("{place}.DoCopy"), "true", accepted));
+    }
+    let backup_type = rule.text("BackupType").unwrap_or("COMPLETE");
+    let known = BackupType::parse(backup_type);
+    let accepted = "It must be COMPLETE or INCREMENTAL.";
+    let name = rule.text("RuleName").or(place.strip_prefix("Rule.")).unwrap_or(place);
+    let schedule = rule.parsed("Schedule").map_err(within)?;
+    Ok(NewPlanRule {
+        name: name.to_owned(),
+        schedule: schedule.ok_or_else(|| WireError::missing(&format!("{place}.Schedule")))?,
+        backup_type: known
+            .ok_or_else(|| WireError::invalid(&format!("{place}.BackupType"), backup_type, accepted))?,
+        retention_days: retention(rule).map_err(within)?,
+        is_disabled: rule.boolean("Disabled").map_err(within)?.unwrap_or(false),
+    })
 }
 
 /// A source type that is built; the documented others are named as not supported.
@@ -63,37 +170,22 @@ fn place(params: &Params, source_type: SourceType) -> Result<Place, WireError> {
     Err(WireError::missing(if source_type == SourceType::File { "DataSourceId" } else { "InstanceId" }))
 }
 
-fn spec(call: &Call<'_>) -> Result<BackupSpec, WireError> {
-    let params = &call.params;
-    let files = FilesSpec {
+fn spec(params: &Params) -> Result<BackupSpec, WireError> {
+    let list = |name: &str| patterns(name, params.raw(name).unwrap_or_default());
+    let given = FilesSpec {
         paths: params.list("Path").into_iter().map(str::to_owned).collect(),
-        include: call.json_list("Include")?,
-        exclude: call.json_list("Exclude")?,
+        include: list("Include")?,
+        exclude: list("Exclude")?,
     };
-    let files = files
-        .checked()
-        .map_err(|error| WireError::bad_request("InvalidParameter.Path", error.to_string()))?;
-    let speed_limit: Option<SpeedLimit> = params.parsed("SpeedLimit")?;
-    let retention = params.number("Retention", 1, MOST_RETENTION_DAYS.into())?;
     Ok(BackupSpec {
-        files,
-        speed_limit: speed_limit.map(|limit| limit.to_string()),
+        files: files("Path", given)?,
+        speed_limit: speed_limit(params)?,
         options: options(params)?,
-        retention_days: retention.and_then(|days| u32::try_from(days).ok()),
+        retention_days: retention(params)?,
         retention_rules: Vec::new(),
         keep_latest: params.number("KeepLatestSnapshots", 0, 1)? == Some(1),
         cross: None,
     })
-}
-
-/// Options are JSON; shadow copies are for Windows, which this client is not.
-fn options(params: &Params) -> Result<Option<String>, WireError> {
-    let Some(options) = params.json::<Value>("Options")? else { return Ok(None) };
-    if options.get("UseVSS") == Some(&Value::Bool(true)) {
-        let accepted = "UseVSS must be false: the client does not run on Windows.";
-        return Err(WireError::invalid("Options", &options.to_string(), accepted));
-    }
-    Ok(Some(options.to_string()))
 }
 
 pub(super) async fn describe(call: Call<'_>) -> Answer {
@@ -156,16 +248,20 @@ fn view(plan: &PlanRow, labels: Option<&Labels>) -> Value {
         "BackupType": plan.backup_type,
         "ClientId": plan.client.as_str(),
         "InstanceId": plan.instance.as_ref().map(InstanceId::as_str),
+        "DataSourceId": plan.instance.is_none().then(|| plan.client.as_str()),
         "Paths": { "Path": plan.spec.files.paths },
         "Include": list(&plan.spec.files.include),
         "Exclude": list(&plan.spec.files.exclude),
         "Options": plan.spec.options,
         "SpeedLimit": plan.spec.speed_limit,
         "Schedule": plan.schedule.as_ref().map(ToString::to_string),
+        "Rules": (!plan.rules.is_empty()).then(|| json!({ "Rule": plan.rules.iter().map(view_rule).collect::<Vec<_>>() })),
         "Retention": plan.spec.retention_days,
         "KeepLatestSnapshots": i64::from(plan.spec.keep_latest),
         "Disabled": plan.is_disabled,
         "Tags": { "Tag": tags::view(labels) },
+        "LatestExecuteJobId": plan.last_job,
+        "LatestFinishJobId": plan.last_ended_job,
         "BusinessStatus": "ACTIVE",
         "CrossAccountType": cross_accounts::kind(plan.spec.cross.as_ref()),
         "CrossAccountUserId": plan.spec.cross.as_ref().map(|cross| cross.account.number()),
@@ -175,10 +271,21 @@ fn view(plan: &PlanRow, labels: Option<&Labels>) -> Value {
     }))
 }
 
+fn view_rule(rule: &PlanRule) -> Value {
+    present(json!({
+        "RuleId": rule.id.as_str(),
+        "RuleName": rule.name,
+        "Schedule": rule.schedule.to_string(),
+        "BackupType": rule.backup_type.as_str(),
+        "Retention": rule.retention_days,
+        "Disabled": rule.is_disabled,
+        "DoCopy": false,
+    }))
+}
+
 pub(super) async fn execute(call: Call<'_>) -> Answer {
-    let id = call.params.parsed("PlanId")?.ok_or_else(|| WireError::missing("PlanId"))?;
+    let id = plan_named(&call).await?;
     let rule = call.params.parsed("RuleId")?;
     let job = call.service.execute_plan(&call.caller, &id, rule.as_ref()).await;
-    let job = job.map_err(|error| refuse(&error))?;
-    Ok(json!({ "JobId": job.as_str() }))
+    Ok(json!({ "JobId": job.map_err(|error| refuse(&error))?.as_str() }))
 }
