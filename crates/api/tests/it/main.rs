@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod browsing;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod labels;
 #[cfg(test)]
 mod world;

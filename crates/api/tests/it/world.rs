@@ -13,27 +13,32 @@ use http::{HeaderMap, Method, StatusCode};
 use jiff::tz::TimeZone;
 use lifeboat_api::alibaba::handle;
 use lifeboat_api::http_types::{Reply, Request};
+use lifeboat_catalog::NewAccessKey;
 use lifeboat_model::id::{AccountId, ClientId, InstanceId};
 use lifeboat_model::time::Millis;
 use lifeboat_repository::clock::Time;
 use lifeboat_service::{
-    Catalog, CatalogPlace, Clock, Dispatcher, Limits, Random, Root, Sealer, Secret, Service, Start,
+    Catalog, CatalogPlace, ClientRow, Clock, Dispatcher, Limits, Random, Root, Sealer, Secret, Service, Start,
 };
 use lifeboat_testkit::time::FakeTime;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
+const SERVER_KEY: &[u8; 32] = &[7; 32];
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Longer than any job of a test takes on any machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A service, and who is its caller in a test.
 pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) root: Root,
     pub(crate) clock: Arc<FakeTime>,
-    folder: tempfile::TempDir,
-    requests: AtomicU64,
+    catalog: Catalog,
+    folder: Arc<tempfile::TempDir>,
+    requests: Arc<AtomicU64>,
 }
 
 struct WorldClock(Arc<FakeTime>);
@@ -68,13 +73,15 @@ impl World {
             instance: InstanceId::new(1),
             version: "0.1.0".to_owned(),
         };
+        let folder = Arc::new(folder);
         for below in ["vaults", "files"] {
             std::fs::create_dir(folder.path().join(below)).unwrap();
         }
         let place = CatalogPlace::Sqlite(folder.path().join("catalog.sqlite"));
+        let catalog = Catalog::open(&place).await.unwrap();
         let start = Start {
-            catalog: Catalog::open(&place).await.unwrap(),
-            sealer: Sealer::new(&[7; 32]),
+            catalog: catalog.clone(),
+            sealer: Sealer::new(SERVER_KEY),
             clock: Arc::new(WorldClock(Arc::clone(&clock))),
             random: Arc::<Counted>::default(),
             time: Time { clock: Arc::<FakeTime>::clone(&clock), zone: TimeZone::UTC },
@@ -86,7 +93,49 @@ impl World {
         };
         let service = start.run(&root).await.unwrap();
         drop(tokio::spawn(Dispatcher::new(service.clone()).run()));
-        Self { service, root, clock, folder, requests: AtomicU64::default() }
+        Self { service, root, clock, catalog, folder, requests: Arc::default() }
+    }
+
+    /// The same service for a caller of another account, which has a client of its own.
+    pub(crate) async fn other_account(&self, number: i64) -> Self {
+        let account = AccountId::from_number(number).unwrap();
+        let root = Root {
+            account,
+            access_key_id: format!("key-of-{number}"),
+            access_key_secret: Secret::new(format!("secret-of-{number}")),
+            client: ClientId::new(number.unsigned_abs().into()),
+            instance: InstanceId::new(number.unsigned_abs().into()),
+            version: self.root.version.clone(),
+        };
+        let now = self.service.now();
+        self.catalog.insert_account(account, &number.to_string(), now).await.unwrap();
+        let owner = format!("access key {}", root.access_key_id);
+        let secret = Sealer::new(SERVER_KEY).seal(&owner, root.access_key_secret.expose());
+        let key = NewAccessKey { id: root.access_key_id.clone(), account, user: None, secret };
+        self.catalog.insert_access_key(key, now).await.unwrap();
+        let client = ClientRow {
+            id: root.client.clone(),
+            account,
+            instance: root.instance.clone(),
+            hostname: "otherhost".to_owned(),
+            version: root.version.clone(),
+            created: now,
+            heard_of: now,
+            is_protected: false,
+        };
+        self.catalog.upsert_client(&client).await.unwrap();
+        Self {
+            service: self.service.clone(),
+            root,
+            clock: Arc::clone(&self.clock),
+            catalog: self.catalog.clone(),
+            folder: Arc::clone(&self.folder),
+            requests: Arc::clone(&self.requests),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> (&str, &str) {
+        (&self.root.access_key_id, self.root.access_key_secret.expose())
     }
 
     /// A place for files of the test.
@@ -110,7 +159,7 @@ impl World {
 
     /// Calls an operation of Cloud Backup as the root account; status and JSON body.
     pub(crate) async fn call(&self, action: &str, params: &[(&str, &str)]) -> (StatusCode, Value) {
-        self.call_as((&self.root.access_key_id, self.root.access_key_secret.expose()), action, params).await
+        self.call_as(self.keys(), action, params).await
     }
 
     /// The same with an access key of somebody else.
@@ -149,6 +198,48 @@ impl World {
         ];
         all.extend(params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         self.sign(&Method::GET, all, key)
+    }
+
+    /// A request with the newer signature: some parameters in the query, the others in the body.
+    pub(crate) fn signed_acs3(
+        &self,
+        action: &str,
+        query_params: &[(String, String)],
+        body_params: &[(String, String)],
+    ) -> Request {
+        let mut sorted = query_params.to_vec();
+        sorted.sort();
+        let body = query(body_params);
+        let digest = hex::encode(Sha256::digest(&body));
+        let signed = [
+            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+            ("host", "testhost".to_owned()),
+            ("x-acs-action", action.to_owned()),
+            ("x-acs-content-sha256", digest.clone()),
+            ("x-acs-date", self.timestamp()),
+            ("x-acs-signature-nonce", format!("nonce-{}", self.number())),
+            ("x-acs-version", "2017-09-08".to_owned()),
+        ];
+        let mut headers = HeaderMap::new();
+        for (name, value) in &signed {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        let names = signed.each_ref().map(|(name, _)| *name).join(";");
+        let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let canonical = format!("POST\n/\n{}\n{lines}\n{names}\n{digest}", query(&sorted));
+        let text = format!("ACS3-HMAC-SHA256\n{}", hex::encode(Sha256::digest(canonical)));
+        let (id, secret) = self.keys();
+        let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        let signature = hex::encode(mac.chain_update(text).finalize().into_bytes());
+        let header = format!("ACS3-HMAC-SHA256 Credential={id},SignedHeaders={names},Signature={signature}");
+        headers.insert("authorization", header.parse().unwrap());
+        Request {
+            method: Method::POST,
+            query: query(query_params),
+            headers,
+            body: body.into(),
+            ..self.sign(&Method::POST, Vec::new(), self.keys())
+        }
     }
 
     /// Adds what a signature needs, and the signature.
