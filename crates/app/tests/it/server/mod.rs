@@ -5,6 +5,7 @@
 
 mod chain;
 mod restarts;
+mod sdk;
 
 use std::fs;
 use std::path::PathBuf;
