@@ -9,7 +9,7 @@ mod params;
 mod reply;
 mod sign;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use lifeboat_model::time::Millis;
 use lifeboat_service::{Caller, RequestContext, Service};
 use serde_json::{Value, json};
@@ -65,6 +65,7 @@ async fn answer(
     request: &Request,
     request_id: &str,
 ) -> Result<(String, Value), WireError> {
+    check_target(request)?;
     let signed = Signed::read(request)?;
     let caller = authenticate(service, &signed).await?;
     if signed.version != hbr::VERSION {
@@ -127,6 +128,19 @@ fn subject_of(body: &Value) -> String {
 
 fn unknown_action(action: &str) -> WireError {
     WireError::not_found("InvalidAction.NotFound", format!("Specified api {action:?} is not found."))
+}
+
+/// All operations have one path, and each takes both methods.
+fn check_target(request: &Request) -> Result<(), WireError> {
+    if request.path != "/" {
+        let what = format!("The path {:?} is not one of this server's; send the request to /.", request.path);
+        return Err(WireError::not_found("InvalidApi.NotFound", what));
+    }
+    if request.method != Method::GET && request.method != Method::POST {
+        let what = format!("The method {} is not supported; use GET or POST.", request.method);
+        return Err(WireError::bad_request("UnsupportedHTTPMethod", what));
+    }
+    Ok(())
 }
 
 /// Finds out who signed the request, and that he did so just now and once.

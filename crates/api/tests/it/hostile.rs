@@ -174,7 +174,8 @@ impl Generator<'_> {
             }
             3 => {
                 let tails = ["&Action=x", "&%", "&%ff=%fe", "&&=&=", "&a=1&a=2"];
-                request.query.push_str(*self.random.pick(&tails));
+                let tail = self.random.pick(&tails);
+                request.query.push_str(tail);
             }
             4 => {
                 let length = usize::try_from(self.random.below(70_000)).unwrap();
