@@ -5,3 +5,4 @@
 
 pub mod alibaba;
 pub mod http_types;
+pub mod native;

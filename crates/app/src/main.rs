@@ -10,6 +10,7 @@ mod exit;
 mod output;
 mod password;
 mod read;
+mod remote;
 mod select;
 mod server;
 mod signals;

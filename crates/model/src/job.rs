@@ -14,11 +14,17 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    pub const ALL: [Self; 2] = [Self::Backup, Self::Restore];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Backup => "backup",
             Self::Restore => "restore",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

@@ -65,6 +65,11 @@ impl Service {
         Ok(self.catalog.jobs(caller.account, filter, page).await?)
     }
 
+    /// A job of any kind.
+    pub async fn job(&self, caller: &Caller, id: &str) -> Result<Option<JobRow>> {
+        Ok(self.catalog.job(caller.account, id).await?)
+    }
+
     /// Asks a job to stop. One that has ended is a conflict.
     pub async fn cancel_job(&self, caller: &Caller, kind: JobKind, id: &str) -> Result<JobState> {
         let missing = if kind == JobKind::Backup { Missing::Job } else { Missing::Restore };

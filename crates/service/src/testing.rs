@@ -131,7 +131,7 @@ impl Bench {
     /// The backup jobs that a listing without filters shows, the oldest first.
     pub(crate) async fn jobs(&self, conditions: Vec<JobCondition>) -> Vec<JobRow> {
         let filter = JobFilter {
-            kind: JobKind::Backup,
+            kind: Some(JobKind::Backup),
             source_types: Vec::new(),
             edition: None,
             conditions,

@@ -15,9 +15,10 @@ use lifeboat_service::{Caller, RequestContext, Service};
 use serde_json::{Value, json};
 
 pub use self::error::WireError;
+pub(crate) use self::hbr::{is_on_one_vault, refuse};
 pub use self::params::Params;
 pub use self::reply::{Format, to_xml};
-pub use self::sign::{Signed, SigningError};
+pub use self::sign::{KeyPair, Signed, SigningError, sign};
 use crate::http_types::{Reply, Request};
 
 /// How far a client's clock may be from ours.
@@ -144,7 +145,7 @@ fn check_target(request: &Request) -> Result<(), WireError> {
 }
 
 /// Finds out who signed the request, and that he did so just now and once.
-async fn authenticate(service: &Service, signed: &Signed) -> Result<Caller, WireError> {
+pub(crate) async fn authenticate(service: &Service, signed: &Signed) -> Result<Caller, WireError> {
     let unknown =
         || WireError::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found.");
     let key = service.signing_key(&signed.access_key_id).await.map_err(|error| hbr::refuse(&error))?;

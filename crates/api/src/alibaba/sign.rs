@@ -2,12 +2,12 @@
 //!
 //! [`Signed::read`] takes a request apart without knowing any secret; [`Signed::verify`] compares in constant time.
 //! What is not signed is not read: of an ACS3 request action and version are headers that must be signed, of a
-//! version 1 request they are parameters, and its headers of that name count for nothing.
+//! version 1 request they are parameters, and its headers of that name count for nothing. [`sign`] is what a client does.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use http::Method;
+use http::{HeaderValue, Method};
 use jiff::Timestamp;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -43,6 +43,44 @@ enum Scheme {
     HmacSha1,
     /// The signature is hexadecimal.
     HmacSha256,
+}
+
+/// A key as its owner has it.
+#[derive(Clone, Copy)]
+pub struct KeyPair<'a> {
+    pub id: &'a str,
+    pub secret: &'a str,
+}
+
+/// Signs a request that has a `host` header and all it shall have but these: its action, its version, the time, a
+/// nonce.
+pub fn sign(
+    request: &mut Request,
+    key: KeyPair<'_>,
+    (action, version): (&str, &str),
+    (time, nonce): (Timestamp, u128),
+) -> Result<(), WireError> {
+    let date = time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    put(request, "x-acs-action", action)?;
+    put(request, "x-acs-version", version)?;
+    put(request, "x-acs-date", &date)?;
+    put(request, "x-acs-signature-nonce", &format!("{nonce:032x}"))?;
+    let payload = hex::encode(Sha256::digest(&request.body));
+    put(request, "x-acs-content-sha256", &payload)?;
+    let begin = format!("ACS3-HMAC-SHA256 Credential={},SignedHeaders={}", key.id, MUST_BE_SIGNED.join(";"));
+    // Read as the server will, with any signature, to find out what is to be signed.
+    let mut query = Params::default();
+    query.decode(request.query.as_bytes())?;
+    let unsigned = acs3(request, &format!("{begin},Signature=0"), &query, Params::default())?;
+    let signature = unsigned.signature_with(key.secret);
+    put(request, "authorization", &format!("{begin},Signature={signature}"))
+}
+
+fn put(request: &mut Request, name: &'static str, value: &str) -> Result<(), WireError> {
+    let value =
+        HeaderValue::from_str(value).map_err(|_| WireError::invalid(name, "…", "It must be printable."))?;
+    request.headers.insert(name, value);
+    Ok(())
 }
 
 /// The signature does not fit; the server's string to sign tells a client with a wrong secret from one that signs

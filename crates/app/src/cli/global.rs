@@ -12,7 +12,8 @@ use super::values::parse_duration;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// The vault to work on [default: $LIFEBOAT_VAULT, $RESTIC_REPOSITORY, or the default vault]
+    /// The vault to work on [default: $LIFEBOAT_VAULT, $RESTIC_REPOSITORY, or the default vault]; for commands that ask
+    /// a server, the id or name of a vault there
     #[arg(short = 'r', long, visible_alias = "repo", global = true, value_name = "DIR")]
     pub(crate) vault: Option<String>,
 
@@ -27,6 +28,16 @@ pub(crate) struct GlobalArgs {
     /// A program (no shell) that prints the password [default: $RESTIC_PASSWORD_COMMAND]
     #[arg(long, global = true, value_name = "COMMAND", conflicts_with = "password_file")]
     pub(crate) password_command: Option<String>,
+
+    /// The server that vault, plan, job, restore-job and client ask [default: $LIFEBOAT_SERVER, or
+    /// http://127.0.0.1:8787]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+
+    /// A file with the access key to ask it with [default: $LIFEBOAT_CREDENTIALS, or the root.json of this machine's
+    /// server]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
 
     /// Print JSON, one object per line
     #[arg(long, global = true)]

@@ -9,6 +9,7 @@ pub(crate) mod global;
 pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod patterns;
+pub(crate) mod remote;
 pub(crate) mod restore;
 pub(crate) mod server;
 pub(crate) mod snapshots;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Key(key::KeyArgs),
     Unlock(upkeep::UnlockArgs),
     Server(server::ServerArgs),
+    #[command(flatten)]
+    Remote(remote::RemoteCommand),
     /// Print the script that completes lifeboat commands in a shell
     Completions {
         /// The shell to print it for
@@ -110,6 +113,13 @@ mod tests {
             "lifeboat key passwd",
             "lifeboat unlock --remove-all",
             "lifeboat stats --mode raw-data latest",
+            "lifeboat --server http://h:1 --credentials f vault create docs --description d",
+            "lifeboat vault --server http://h:1 snapshots docs -n 5 --credentials f",
+            "lifeboat plan create home /home /etc --vault docs -e *.o --schedule I|1602673264|P1D --keep-days 7",
+            "lifeboat plan execute plan-1 --watch",
+            "lifeboat job list --state RUNNING --plan plan-1 --vault docs",
+            "lifeboat restore-job create s-1 -t /x --conflict keep-newer --watch",
+            "lifeboat client list",
             "lifeboat completions bash",
             "lifeboat man /tmp/x",
         ] {

@@ -12,7 +12,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Where to listen
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    #[arg(long, value_name = "ADDR", default_value = crate::server::DEFAULT_ADDRESS)]
     pub(crate) listen: SocketAddr,
     /// The catalog's database, as postgres://user:password@host/database [default: a file in DIR]
     #[arg(long, value_name = "URL")]

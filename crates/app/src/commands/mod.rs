@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::cli::Command;
 use crate::cli::key::KeyAction;
 use crate::exit::Status;
+use crate::remote;
 
 /// Runs a command to its end.
 pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
@@ -29,6 +30,10 @@ pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
         anyhow::bail!(
             "--no-lock does not go with a command that writes to the vault, unless it is a dry run"
         );
+    }
+    let names_server = app.args.server.is_some() || app.args.credentials.is_some();
+    if names_server && !matches!(command, Command::Remote(_)) {
+        anyhow::bail!("--server and --credentials go only with commands that ask a server");
     }
     match command {
         Command::Init(args) => init::run(app, &args),
@@ -49,6 +54,7 @@ pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
         Command::Man { folder } => shell::manual(app, &folder),
         Command::Copy(args) => copy::run(app, &args),
         Command::Server(args) => crate::server::run(app, &args),
+        Command::Remote(command) => remote::run(app, &command),
     }
 }
 

@@ -11,8 +11,8 @@ use axum::extract::{ConnectInfo, Request as HttpRequest, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use lifeboat_api::alibaba;
 use lifeboat_api::http_types::Request;
+use lifeboat_api::{alibaba, native};
 use lifeboat_service::{Random, Service};
 use tokio::net::TcpListener;
 
@@ -71,7 +71,11 @@ async fn dialect(
         is_secure: false,
     };
     let request_id = request_id();
-    let reply = alibaba::handle(&service, &request, &request_id).await;
+    let reply = if request.path == native::PREFIX || request.path.starts_with("/api/") {
+        native::handle(&service, &request, &request_id).await
+    } else {
+        alibaba::handle(&service, &request, &request_id).await
+    };
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = reply.status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));

@@ -19,6 +19,14 @@ use crate::app::App;
 use crate::cli::server::ServerArgs;
 use crate::exit::Status;
 
+/// Where a server listens unless it is told otherwise.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8787";
+
+/// Where a server keeps its data unless it is told otherwise.
+pub(crate) fn default_folder(app: &App) -> anyhow::Result<std::path::PathBuf> {
+    Ok(app.env.data_home()?.join("lifeboat/server"))
+}
+
 pub(crate) fn run(app: &App, args: &ServerArgs) -> anyhow::Result<Status> {
     if !args.listen.ip().is_loopback() && !args.insecure {
         bail!(
@@ -39,7 +47,7 @@ pub(crate) fn run(app: &App, args: &ServerArgs) -> anyhow::Result<Status> {
 async fn serve(app: &App, args: &ServerArgs) -> anyhow::Result<()> {
     let folder = match &args.data {
         Some(folder) => folder.clone(),
-        None => app.env.data_home()?.join("lifeboat/server"),
+        None => default_folder(app)?,
     };
     let data = DataFolder::open(&folder)?;
     let root = data.root()?;
@@ -94,7 +102,7 @@ impl Clock for AppClock {
     }
 }
 
-struct SystemRandom;
+pub(crate) struct SystemRandom;
 
 impl Random for SystemRandom {
     fn number(&self) -> u128 {

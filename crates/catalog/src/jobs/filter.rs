@@ -15,7 +15,8 @@ use crate::{Catalog, Result};
 /// Which jobs to list.
 #[derive(Clone, Debug)]
 pub struct JobFilter {
-    pub kind: JobKind,
+    /// All kinds where none is named.
+    pub kind: Option<JobKind>,
     /// Source types to list; empty for all.
     pub source_types: Vec<String>,
     pub edition: Option<String>,
@@ -28,8 +29,11 @@ impl Catalog {
     pub async fn jobs(&self, account: AccountId, filter: &JobFilter, page: Page) -> Result<Paged<JobRow>> {
         let mut conditions = Conditions::default();
         let account = conditions.place(account.number());
-        let kind = conditions.place(filter.kind.as_str());
-        conditions.text = format!("j.account_id = {account} AND j.kind = {kind}");
+        conditions.text = format!("j.account_id = {account}");
+        if let Some(kind) = filter.kind {
+            let place = conditions.place(kind.as_str());
+            conditions.and(&format!("j.kind = {place}"));
+        }
         if !filter.source_types.is_empty() {
             let places = conditions.places(filter.source_types.iter().map(|kind| kind.as_str().into()));
             conditions.and(&format!("j.source_type IN ({places})"));

@@ -37,7 +37,7 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
         return Err(WireError::bad_request("MissingFilters", what));
     }
     let filter = JobFilter {
-        kind: JobKind::Backup,
+        kind: Some(JobKind::Backup),
         source_types: source_type.map(str::to_owned).into_iter().collect(),
         edition: Some(edition.to_owned()),
         conditions,

@@ -30,7 +30,12 @@ const ON_ONE_VAULT: [&str; 4] = ["CreateBackupPlan", "DeleteVault", "DescribeVau
 
 /// The one vault that an operation is about.
 pub(super) fn vault_of(action: &str, params: &Params) -> Option<String> {
-    ON_ONE_VAULT.contains(&action).then(|| params.text("VaultId").map(str::to_owned)).flatten()
+    params.text("VaultId").filter(|_| is_on_one_vault(action)).map(str::to_owned)
+}
+
+/// Whether who may do an operation can depend on the vault it is about.
+pub(crate) fn is_on_one_vault(action: &str) -> bool {
+    ON_ONE_VAULT.contains(&action)
 }
 
 /// All documented types; those not built yet match nothing.
@@ -99,7 +104,7 @@ fn envelope(body: Value) -> Value {
 }
 
 /// The code for a refusal of the service.
-pub(super) fn refuse(error: &ServiceError) -> WireError {
+pub(crate) fn refuse(error: &ServiceError) -> WireError {
     let text = error.to_string();
     match error {
         ServiceError::Missing(Missing::Vault, id) => {

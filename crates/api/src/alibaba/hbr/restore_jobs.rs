@@ -110,7 +110,7 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
         return Err(WireError::invalid("RestoreType", text, accepted));
     }
     let filter = JobFilter {
-        kind: JobKind::Restore,
+        kind: Some(JobKind::Restore),
         source_types: restore_type.map(str::to_owned).into_iter().collect(),
         edition: Some(call.edition()?.to_owned()),
         conditions: conditions(&call.params, RESTORE_KEYS)?,

@@ -4,6 +4,7 @@
 //! so. A server is killed when its test is over, however that ends.
 
 mod chain;
+mod commands;
 mod restarts;
 mod sdk;
 

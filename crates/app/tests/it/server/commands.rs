@@ -1,0 +1,101 @@
+//! The commands that ask a server: the whole chain by them alone, and what they say when something is wrong.
+
+use serde_json::Value;
+
+use super::Server;
+use crate::sandbox::{Ran, Sandbox};
+
+impl Server {
+    /// Runs a command against this server with the key of its root account.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Ran {
+        let (url, root) = (format!("http://{}", self.address), self.sandbox.arg("data/root.json"));
+        self.sandbox.run(&[arguments, &["--server", &url, "--credentials", &root]].concat())
+    }
+
+    fn ask_json(&self, arguments: &[&str]) -> Value {
+        self.ask(&[arguments, &["--json", "--no-progress"]].concat()).ok().json()
+    }
+}
+
+#[test]
+fn commands_alone_back_up_and_bring_back() {
+    let server = Server::start();
+    server.sandbox.write("source/a", "some content");
+    server.sandbox.write("source/b.tmp", "no");
+    std::fs::create_dir(server.sandbox.path("back")).unwrap();
+    let source = server.sandbox.arg("source");
+
+    let vault = server.ask(&["vault", "create", "docs"]).ok().text();
+    assert!(vault.starts_with("made vault v-"), "{vault}");
+    let plan = server.ask_json(&["plan", "create", "home", &source, "--vault", "docs", "-e", "*.tmp"]);
+    let plan = plan["plan_id"].as_str().unwrap();
+    let watched = server.ask(&["plan", "execute", plan, "--watch"]).ok().text();
+    assert!(watched.contains("is COMPLETE; 1 file, 12 B read, 12 B new to the vault"), "{watched}");
+
+    let snapshots = server.ask_json(&["vault", "snapshots", "docs"]);
+    let snapshot = snapshots[0]["snapshot_id"].as_str().unwrap();
+    let back = server.sandbox.arg("back");
+    let restored = server.ask(&["restore-job", "create", snapshot, "-t", &back, "--watch"]).ok().text();
+    assert!(restored.contains("is COMPLETE; 1 file, 12 B written"), "{restored}");
+    assert_eq!(std::fs::read_to_string(server.sandbox.path("back/source/a")).unwrap(), "some content");
+    assert!(!server.sandbox.path("back/source/b.tmp").exists());
+
+    let jobs = server.ask_json(&["job", "list"]);
+    let kinds: Vec<_> = jobs.as_array().unwrap().iter().map(|job| job["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["restore", "backup"]);
+    assert_eq!(server.ask_json(&["job", "list", "--plan", plan, "--state", "FAILED"]), Value::Array(vec![]));
+    let shown = server.ask(&["job", "show", jobs[1]["job_id"].as_str().unwrap()]).ok().text();
+    assert!(shown.contains("progress          100.00%"), "{shown}");
+    server.ask(&["job", "watch", jobs[0]["job_id"].as_str().unwrap()]).ok();
+    for list in [["vault", "list"], ["plan", "list"], ["restore-job", "list"], ["client", "list"]] {
+        let lines = server.ask(&list).ok().text().lines().count();
+        assert_eq!(lines, 3, "{list:?}: headings, a rule and a row");
+    }
+}
+
+#[test]
+fn a_job_ends_the_watching_of_it_with_its_own_exit_code() {
+    let server = Server::start();
+    let gone = server.sandbox.arg("source/gone");
+    server.ask(&["vault", "create", "docs"]).ok();
+    let plan = server.ask_json(&["plan", "create", "p", &gone, "--vault", "docs"]);
+    let ran = server.ask(&["plan", "execute", plan["plan_id"].as_str().unwrap(), "--watch", "--json"]);
+    let job = ran.json();
+    let code = match job["state"].as_str().unwrap() {
+        "PARTIAL_COMPLETE" => 3,
+        "FAILED" => 1,
+        other => panic!("{other}"),
+    };
+    ran.expect_code(code);
+    let ended = server.ask(&["job", "cancel", job["job_id"].as_str().unwrap()]).expect_code(1);
+    assert!(ended.stderr.contains("has ended"), "{}", ended.stderr);
+}
+
+#[test]
+fn whoever_asks_wrongly_is_told_what_to_do() {
+    let sandbox = Sandbox::new();
+    let no_credentials = sandbox.run(&["vault", "list"]).expect_code(1).stderr;
+    assert!(no_credentials.contains("`lifeboat server`"), "{no_credentials}");
+    sandbox.write("key.json", r#"{"access_key_id": "a", "access_key_secret": "b"}"#);
+    let key = sandbox.arg("key.json");
+    // Port 1 is nobody's.
+    let nobody = sandbox.run(&["vault", "list", "--server", "http://127.0.0.1:1", "--credentials", &key]);
+    let said = nobody.expect_code(1).stderr;
+    assert!(said.contains("no server answers at 127.0.0.1:1; `lifeboat server` starts one"), "{said}");
+    sandbox.run(&["snapshots", "--server", "http://127.0.0.1:1"]).expect_code(1);
+
+    let server = Server::start_in(sandbox, &[]);
+    let url = format!("http://{}", server.address);
+    let stranger = server.sandbox.run(&["--server", &url, "--credentials", &key, "vault", "list"]);
+    assert!(stranger.expect_code(1).stderr.contains("InvalidAccessKeyId.NotFound"));
+    for (arguments, said) in [
+        (&["vault", "show", "nothing"][..], "InvalidParameter.vault"),
+        (&["vault", "show", "v-nothing"], "VaultNotExist"),
+        (&["plan", "create", "p", "/x"], "say with --vault"),
+        (&["plan", "create", "p", "x", "--vault", "v-x"], "\"x\" is not absolute"),
+        (&["job", "cancel", "r-nothing"], "does not exist"),
+    ] {
+        let told = server.ask(arguments).expect_code(1).stderr;
+        assert!(told.contains(said), "{arguments:?}: {told}");
+    }
+}
