@@ -15,6 +15,7 @@ use lifeboat_service::{Caller, RequestContext, Service};
 use serde_json::{Value, json};
 
 pub use self::error::WireError;
+pub use self::hbr::ACTIONS as HBR_ACTIONS;
 pub(crate) use self::hbr::{is_on_one_vault, refuse};
 pub use self::params::Params;
 pub use self::reply::{Format, to_xml};
@@ -73,7 +74,7 @@ async fn answer(
         let what = format!("The version {:?} is not one of a product that is served here.", signed.version);
         return Err(WireError::bad_request("InvalidVersion", what));
     }
-    if !hbr::is_known(&signed.action) {
+    if !hbr::ACTIONS.contains(&signed.action.as_str()) {
         return Err(unknown_action(&signed.action));
     }
     let context = RequestContext {

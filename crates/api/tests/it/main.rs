@@ -2,7 +2,11 @@
 
 // `cfg(test)` tells clippy that the helpers in there are tests too.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod browsing;
+#[cfg(test)]
+mod crossing;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

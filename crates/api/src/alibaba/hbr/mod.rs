@@ -42,13 +42,11 @@ pub(crate) fn is_on_one_vault(action: &str) -> bool {
 const SOURCE_TYPES: [&str; 10] =
     ["ECS_FILE", "OSS", "NAS", "OTS", "UDM_ECS", "UDM_ECS_DISK", "COMMON_NAS", "File", "SYNC", "CONTAINER"];
 
-/// Makes [`answer`] and [`is_known`] of the rows, so that both know the same operations.
+/// Makes [`answer`] and [`ACTIONS`] of the rows, so that both know the same operations.
 macro_rules! operations {
     ($call:ident => $($action:literal => $answer:expr,)*) => {
-        /// Whether there is such an operation.
-        pub(super) fn is_known(action: &str) -> bool {
-            matches!(action, $($action)|*)
-        }
+        /// All operations.
+        pub const ACTIONS: &[&str] = &[$($action),*];
 
         /// Answers an operation that is known.
         pub(super) async fn answer(action: &str, $call: Call<'_>) -> Answer {
