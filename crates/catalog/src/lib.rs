@@ -29,7 +29,7 @@ pub use self::audit::{AUDIT_STARTED, AuditRow};
 pub use self::clients::ClientRow;
 pub use self::cross_accounts::CrossAccountRow;
 pub use self::error::{CatalogError, CatalogErrorKind};
-pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobRow, NewJob};
+pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobRow, NewJob, ReportOrder};
 pub use self::plans::{NewPlan, PlanRow};
 pub use self::roles::{AttachedDocument, DocumentOwner, RoleRow};
 pub use self::runs::{DueRun, NewRun, RunStart};

@@ -155,6 +155,11 @@ impl Db {
         })
     }
 
+    /// Whether two transactions may write at the same time.
+    pub(crate) fn has_many_writers(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// Appended to the selection of a row that is about to be changed, so that two do not pick the same.
     pub(crate) fn skip_locked(&self) -> &'static str {
         match self {

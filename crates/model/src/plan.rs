@@ -107,7 +107,7 @@ pub struct CrossAccount {
 }
 
 /// What a backup job does. Stored with the job, so that later changes of its plan do not change it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupSpec {
     pub files: FilesSpec,
     #[serde(default, skip_serializing_if = "Option::is_none")]

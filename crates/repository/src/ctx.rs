@@ -82,8 +82,10 @@ pub struct Counters {
     pub items_done: AtomicU64,
     /// Bytes of source or target content processed, whether new or known.
     pub bytes_done: AtomicU64,
-    /// Bytes really read from the source.
+    /// Bytes really read from the source; in a restore, plaintext of blobs fetched from the repository.
     pub bytes_read: AtomicU64,
+    /// Bytes of content written to a target, holes included.
+    pub bytes_written: AtomicU64,
     /// Plaintext bytes of blobs that were new to the repository.
     pub bytes_added: AtomicU64,
     /// The same for blobs of file content alone.

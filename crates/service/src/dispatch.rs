@@ -1,24 +1,27 @@
-//! Dispatch: takes jobs that wait, has them done, and says each second how far they are.
+//! Dispatch: takes jobs that wait and has them done, starts plans whose time has come, and tidies up.
 //!
 //! A job is this server's only while its lease holds: the fence that came with the claim goes with every word about the
-//! job, so a server that was thought dead writes nothing any more. A cancel is seen at the next renewal, a second later
-//! at most. What a killed server leaves behind are rows whose lease runs out; the reaper puts them back in line.
+//! job, so a server that was thought dead writes nothing any more. What a killed server leaves behind are rows whose
+//! lease runs out; the reaper puts them back in line.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use lifeboat_catalog::{ClaimedJob, FinishedJob, JobRow, NewSnapshot};
-use lifeboat_model::id::SnapshotId;
-use lifeboat_model::job::{JobKind, Outcome};
+use lifeboat_catalog::JobRow;
+use lifeboat_model::job::JobKind;
 use lifeboat_model::plan::{BackupSpec, RestoreSpec};
-use lifeboat_worker::{BackupOrder, Ctx, Done, JobError, Progress, RestoreOrder, back_up, restore};
-use tokio::sync::{Notify, Semaphore};
-use tracing::{error, info, warn};
+use lifeboat_worker::{BackupOrder, Ctx, Progress, RestoreOrder, back_up, restore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tracing::{info, warn};
 
+use crate::running::{Ended, millis, run_job};
 use crate::{Missing, Result, Service, ServiceError, bridge};
 
-const RENEW_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_EVERY_MILLIS: i64 = 60 * 60 * 1000;
+/// How long jobs may take to stop with the server.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
 
 /// Runs jobs until it is told to stop.
 pub struct Dispatcher {
@@ -26,6 +29,10 @@ pub struct Dispatcher {
     /// Who claims; another one at each start of a server.
     worker: String,
     slots: Arc<Semaphore>,
+    /// Held by who makes reports.
+    reporting: Arc<Semaphore>,
+    /// When old files were last looked for.
+    swept: AtomicI64,
     stop: Arc<Notify>,
 }
 
@@ -33,25 +40,31 @@ impl Dispatcher {
     pub fn new(service: Service) -> Self {
         let worker = format!("{}-{:x}", service.hostname, service.random.number());
         let slots = Arc::new(Semaphore::new(service.limits.jobs_at_once));
-        Self { service, worker, slots, stop: Arc::default() }
+        let reporting = Arc::new(Semaphore::new(1));
+        Self { service, worker, slots, reporting, swept: AtomicI64::new(i64::MIN), stop: Arc::default() }
     }
 
-    /// Asks [`Dispatcher::run`] to end once the jobs under way are told to stop.
+    /// Asks [`Dispatcher::run`] to end.
     pub fn stop_handle(&self) -> Arc<Notify> {
         Arc::clone(&self.stop)
     }
 
-    /// Claims and runs jobs, starts plans whose time has come, and tidies up.
+    /// Claims and runs jobs. At the end the jobs under way are given up, for the next server to go on with.
     pub async fn run(self) {
         loop {
             if let Err(failed) = self.look().await {
                 warn!(error = %bridge::chain(&failed), "cannot look for jobs");
             }
             tokio::select! {
-                () = self.stop.notified() => return,
+                () = self.stop.notified() => break,
                 () = self.service.wake.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+        }
+        self.service.running.stop();
+        let all = u32::try_from(self.service.limits.jobs_at_once).unwrap_or(u32::MAX);
+        if tokio::time::timeout(STOP_WITHIN, self.slots.acquire_many(all)).await.is_err() {
+            warn!("some jobs do not stop in time and are left to their leases");
         }
     }
 
@@ -60,6 +73,8 @@ impl Dispatcher {
         self.service.catalog.reap_jobs(now).await?;
         self.service.catalog.delete_expired_nonces(now).await?;
         self.service.start_due_runs().await?;
+        self.report(now).await?;
+        let now = self.service.now();
         while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             let now = self.service.now();
             let until = now.plus(millis(self.service.limits.lease));
@@ -69,81 +84,31 @@ impl Dispatcher {
             let service = self.service.clone();
             info!(job.id = %claimed.job.id, "claimed job {}", claimed.job.id);
             bridge::spawn_task(async move {
-                run_job(&service, claimed).await;
-                drop(slot);
+                run_job(&service, claimed, slot).await;
                 service.wake.notify_one();
+            });
+        }
+        // Whoever could not be taken waits for a slot, or for the former job of its plan.
+        Ok(self.service.catalog.queue_waiting_jobs(now, self.service.now()).await?)
+    }
+
+    /// Has reports made, beside everything else, and old ones removed.
+    async fn report(&self, now: lifeboat_model::time::Millis) -> Result<()> {
+        if self.swept.load(Ordering::Relaxed).saturating_add(SWEEP_EVERY_MILLIS) <= now.0 {
+            self.swept.store(now.0, Ordering::Relaxed);
+            self.service.remove_old_reports().await?;
+        }
+        if let Ok(turn) = Arc::clone(&self.reporting).try_acquire_owned() {
+            let service = self.service.clone();
+            bridge::spawn_task(async move {
+                if let Err(failed) = service.make_due_reports().await {
+                    warn!(error = %bridge::chain(&failed), "cannot make reports");
+                }
+                drop(turn);
             });
         }
         Ok(())
     }
-}
-
-/// Does one job, and says what came of it.
-async fn run_job(service: &Service, ClaimedJob { job, fence }: ClaimedJob) {
-    let began = Instant::now();
-    let running_millis = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (progress, ctx) = (Arc::<Progress>::default(), Ctx::default());
-    let work = work(service.clone(), job.clone(), Arc::clone(&progress), ctx.clone());
-    tokio::pin!(work);
-    let mut heard = service.now();
-    let done = loop {
-        tokio::select! {
-            done = &mut work => break done,
-            () = tokio::time::sleep(RENEW_EVERY) => {}
-        }
-        let now = service.now();
-        let until = now.plus(millis(service.limits.lease));
-        let counters = progress.read(&ctx);
-        match service.catalog.renew_job((&job.id, fence), (&counters, running_millis()), until, now).await {
-            Ok(Some(is_canceling)) => {
-                heard = now;
-                if is_canceling {
-                    ctx.cancel.cancel();
-                }
-            }
-            Ok(None) => {
-                warn!(job.id = %job.id, "lost the lease of job {}", job.id);
-                ctx.cancel.cancel();
-            }
-            Err(failed) => {
-                warn!(job.id = %job.id, error = %bridge::chain(&failed), "cannot renew the lease of job {}", job.id);
-                if now.since(heard) >= u64::try_from(millis(service.limits.lease)).unwrap_or(0) {
-                    ctx.cancel.cancel();
-                }
-            }
-        }
-    };
-    let finished = finished(service, &job, &done, progress.read(&ctx));
-    let now = service.now();
-    match service.catalog.finish_job((&job.id, fence), (&finished, running_millis()), now).await {
-        Ok(true) => {
-            info!(job.id = %job.id, job.state = finished.outcome.state().as_str(), "finished job {}", job.id)
-        }
-        Ok(false) => warn!(job.id = %job.id, "job {} was given to somebody else", job.id),
-        Err(failed) => {
-            error!(job.id = %job.id, error = %bridge::chain(&failed), "cannot finish job {}", job.id)
-        }
-    }
-}
-
-/// Why a job did not even begin, or what it did.
-enum Ended {
-    Ran(std::result::Result<Done, JobError>),
-    NotBegun(ServiceError),
-}
-
-async fn work(service: Service, job: JobRow, progress: Arc<Progress>, ctx: Ctx) -> Ended {
-    let order = match service.order(&job).await {
-        Ok(order) => order,
-        Err(error) => return Ended::NotBegun(error),
-    };
-    Ended::Ran(
-        bridge::run(move || match order {
-            Order::Backup(order) => back_up(&order, &progress, &ctx),
-            Order::Restore(order) => restore(&order, &progress, &ctx),
-        })
-        .await,
-    )
 }
 
 enum Order {
@@ -152,12 +117,35 @@ enum Order {
 }
 
 impl Service {
+    /// Does a job to its end on a thread that may block.
+    pub(crate) async fn work(
+        self,
+        job: JobRow,
+        progress: Arc<Progress>,
+        (ctx, slot): (Ctx, OwnedSemaphorePermit),
+    ) -> Ended {
+        let order = match self.order(&job).await {
+            Ok(order) => order,
+            Err(error) => return Ended::NotBegun(error),
+        };
+        let work = move || {
+            let done = match order {
+                Order::Backup(order) => back_up(&order, &progress, &ctx),
+                Order::Restore(order) => restore(&order, &progress, &ctx),
+            };
+            drop(slot);
+            done
+        };
+        Ended::Ran(bridge::run(work).await)
+    }
+
     async fn order(&self, job: &JobRow) -> Result<Order> {
         let gone = || ServiceError::Missing(Missing::Vault, job.vault.clone());
         let vault_id = job.vault.parse().map_err(|_| gone())?;
         let vault = self.catalog.vault(job.account, &vault_id).await?.ok_or_else(gone)?;
         let vault = self.access_of(&vault)?;
         let strange = || ServiceError::Conflict(format!("the job {} says nothing that makes sense", job.id));
+        let allowed = self.limits.client_paths.clone();
         if job.kind == JobKind::Restore.as_str() {
             let spec: RestoreSpec = serde_json::from_str(&job.spec).map_err(|_| strange())?;
             self.may_still_cross(job.account, spec.cross.as_ref(), "hbr:CreateRestoreJob").await?;
@@ -165,8 +153,7 @@ impl Service {
             let snapshot = snapshot.ok_or_else(|| {
                 ServiceError::Missing(Missing::Snapshot, job.snapshot.clone().unwrap_or_default())
             })?;
-            let order =
-                RestoreOrder { vault, snapshot, spec: spec.files, kib_per_second: None, workers: workers() };
+            let order = RestoreOrder { vault, snapshot, spec: spec.files, allowed, workers: workers() };
             return Ok(Order::Restore(order));
         }
         let spec: BackupSpec = serde_json::from_str(&job.spec).map_err(|_| strange())?;
@@ -178,6 +165,7 @@ impl Service {
             spec,
             tags: tags.into_iter().flatten().collect(),
             parent,
+            allowed,
             kib_per_second: None,
             workers: workers(),
         };
@@ -185,63 +173,6 @@ impl Service {
     }
 }
 
-fn finished(
-    service: &Service,
-    job: &JobRow,
-    ended: &Ended,
-    counters: lifeboat_model::job::JobCounters,
-) -> FinishedJob {
-    let none = |outcome, code: &str, message: String| FinishedJob {
-        outcome,
-        counters,
-        error_code: Some(code.to_owned()),
-        error_message: Some(message),
-        error_file: None,
-        snapshot: None,
-    };
-    match ended {
-        Ended::NotBegun(error) => {
-            error!(job.id = %job.id, error = %bridge::chain(error), "cannot begin job {}", job.id);
-            let code = match error {
-                ServiceError::Denied(_)
-                | ServiceError::NotTrusted { .. }
-                | ServiceError::Missing(Missing::Role, _) => "HBR.NoRamRoleBound",
-                _ => "INTERNAL_ERROR",
-            };
-            none(Outcome::Failed, code, error.to_string())
-        }
-        Ended::Ran(Err(JobError::Cancelled)) => {
-            none(Outcome::Canceled, "CANCELED", "the job was canceled".to_owned())
-        }
-        Ended::Ran(Err(error)) => {
-            warn!(job.id = %job.id, error = %bridge::chain(error), "job {} has failed", job.id);
-            none(Outcome::Failed, error.code(), error.to_string())
-        }
-        Ended::Ran(Ok(done)) => {
-            let is_whole = done.lost_count == 0;
-            let retention_days =
-                serde_json::from_str::<BackupSpec>(&job.spec).ok().and_then(|spec| spec.retention_days);
-            FinishedJob {
-                outcome: if is_whole { Outcome::Complete } else { Outcome::PartialComplete },
-                counters,
-                error_code: (!is_whole).then(|| "PARTIAL_COMPLETE".to_owned()),
-                error_message: None,
-                error_file: None,
-                snapshot: done.snapshot.clone().map(|hash| NewSnapshot {
-                    id: SnapshotId::new(service.random.number()),
-                    hash,
-                    parent_hash: done.parent.clone(),
-                    retention_days,
-                }),
-            }
-        }
-    }
-}
-
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8)
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -19,12 +19,27 @@ pub enum Missing {
     Task,
     /// A folder of a snapshot.
     Folder,
+    /// A file to be fetched.
+    TempFile,
     Account,
     User,
     Role,
     AccessKey,
     Document,
     CrossAccount,
+}
+
+impl Missing {
+    /// The token that a job fails with which needs it.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Vault => "VAULT_NOT_EXIST",
+            Self::Snapshot => "SNAPSHOT_NOT_EXIST",
+            Self::Client => "CLIENT_NOT_EXIST",
+            Self::Role => "HBR.NoRamRoleBound",
+            _ => "INTERNAL_ERROR",
+        }
+    }
 }
 
 /// A value that makes no sense, and what would.

@@ -75,6 +75,8 @@ impl Service {
         let missing = if kind == JobKind::Backup { Missing::Job } else { Missing::Restore };
         let found = self.catalog.job(caller.account, id).await?.filter(|job| job.kind == kind.as_str());
         found.ok_or_else(|| ServiceError::Missing(missing, id.to_owned()))?;
-        Ok(self.catalog.cancel_job((caller.account, kind), id, self.now()).await?)
+        let state = self.catalog.cancel_job((caller.account, kind), id, self.now()).await?;
+        self.running.cancel(id);
+        Ok(state)
     }
 }

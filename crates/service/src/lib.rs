@@ -11,8 +11,10 @@ mod dispatch;
 mod error;
 mod jobs;
 mod plans;
+mod reports;
 mod restores;
 mod roles;
+mod running;
 mod schedule;
 mod sealer;
 mod secret;
@@ -39,6 +41,7 @@ pub use self::cross_account::Crossing;
 pub use self::dispatch::Dispatcher;
 pub use self::error::{Invalid, Missing, ServiceError};
 pub use self::plans::{NewPlanRequest, NewPlanRule, PlanChange};
+pub use self::reports::{LinkError, ReportKeys, TempLink};
 pub use self::restores::NewRestore;
 pub use self::sealer::Sealer;
 pub use self::secret::Secret;
@@ -84,6 +87,10 @@ pub struct Limits {
     pub lease: Duration,
     /// How long a job may wait for a worker.
     pub job_waits: Duration,
+    /// The folders that jobs may read and write.
+    pub client_paths: Vec<PathBuf>,
+    /// How long the files about a job are kept.
+    pub reports_kept: Duration,
 }
 
 impl Default for Limits {
@@ -93,6 +100,8 @@ impl Default for Limits {
             jobs_at_once: 4,
             lease: Duration::from_secs(15),
             job_waits: Duration::from_secs(24 * 60 * 60),
+            client_paths: vec![PathBuf::from("/")],
+            reports_kept: Duration::from_secs(90 * 24 * 60 * 60),
         }
     }
 }
@@ -112,9 +121,12 @@ pub struct Service {
     pub(crate) root: AccountId,
     pub(crate) hostname: String,
     pub(crate) spool_folder: PathBuf,
+    /// Files to be fetched for some time.
+    pub(crate) temp_folder: PathBuf,
     pub(crate) limits: Limits,
     /// There is something to do.
     pub(crate) wake: Arc<Notify>,
+    pub(crate) running: Arc<running::Running>,
     /// Looks into snapshots that may be taken at once: each opens a vault and holds its index.
     pub(crate) browsing: Arc<Semaphore>,
 }

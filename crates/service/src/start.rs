@@ -25,6 +25,8 @@ pub struct Start {
     pub region: String,
     pub hostname: String,
     pub spool_folder: PathBuf,
+    /// Files to be fetched for some time are made in it.
+    pub temp_folder: PathBuf,
     pub limits: Limits,
 }
 
@@ -54,8 +56,10 @@ impl Start {
             root: root.account,
             hostname: self.hostname,
             spool_folder: self.spool_folder,
+            temp_folder: self.temp_folder,
             limits: self.limits,
             wake: Arc::default(),
+            running: Arc::default(),
             browsing: Arc::new(Semaphore::new(BROWSING_AT_ONCE)),
         };
         service.make_root(root).await?;

@@ -65,6 +65,7 @@ impl Bench {
             region: "cn-hangzhou".to_owned(),
             hostname: "host".to_owned(),
             spool_folder: folder.path().to_owned(),
+            temp_folder: folder.path().join("temp"),
             limits: Limits::default(),
         };
         let service = start.run(&root).await.unwrap();

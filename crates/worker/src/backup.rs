@@ -1,22 +1,27 @@
 //! A backup job: files of this machine become a snapshot.
+//!
+//! The totals come from a walk beside the backup, which ends with it. A backup that stored no snapshot has failed,
+//! whatever it read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lifeboat_adapters::files::{FilesOptions, FilesSource, OpenError};
 use lifeboat_model::plan::BackupSpec;
 use lifeboat_repository::Ctx;
 use lifeboat_repository::backup::{BackupOptions, BackupReport, ChangeDetection};
 use lifeboat_repository::id::{BlobId, SnapshotId};
+use lifeboat_repository::lock::LockGuard;
+use lifeboat_repository::repository::Repository;
 use lifeboat_repository::snapshot::{SnapshotFile, SnapshotTime};
-use lifeboat_repository::source::{Event, Source};
-use lifeboat_repository::tree::NodeKind;
+use lifeboat_repository::source::Source;
 
-use crate::counted::Counted;
-use crate::progress::{Progress, add};
-use crate::rules::Rules;
+use crate::counted::{Counted, Seen};
+use crate::progress::Progress;
+use crate::rules::{Chosen, Paths, Rules, is_allowed};
 use crate::vault::VaultAccess;
-use crate::{Done, JobError, Lost};
+use crate::{Done, JobError};
 
 /// One backup to do.
 #[derive(Clone)]
@@ -27,53 +32,89 @@ pub struct BackupOrder {
     pub tags: Vec<String>,
     /// The snapshot to compare with, if it is still there.
     pub parent: Option<String>,
+    /// The folders that may be read.
+    pub allowed: Vec<PathBuf>,
     pub kib_per_second: Option<u64>,
     pub workers: usize,
 }
 
-/// Runs a backup. What could not be read is in the result; an error means that there is no snapshot.
-///
-/// The engine's own counters in `ctx` say how many bytes are new; [`Progress::read`] is given them.
-pub fn back_up(order: &BackupOrder, progress: &Arc<Progress>, ctx: &Ctx) -> Result<Done, JobError> {
-    let rules = Arc::new(Rules::new(&order.spec.files.include, &order.spec.files.exclude)?);
-    let options = FilesOptions {
-        select: rules,
-        spool_folder: order.vault.spool_folder.clone(),
-        ..FilesOptions::default()
-    };
-    let roots: Vec<PathBuf> = order.spec.files.paths.iter().map(PathBuf::from).collect();
-    let source = open(&roots, options.clone())?;
-    let counting = open(&roots, options)?;
-    let repository = order.vault.open(order.kib_per_second, ctx).map_err(JobError::of_vault)?;
-    let parent = order
-        .parent
-        .as_deref()
-        .and_then(|id| id.parse().ok())
-        .filter(|id: &SnapshotId| repository.load_snapshot(*id).is_ok());
-    let mut source = Counted::new(source, Arc::clone(progress));
-    let saved = order.vault.locked(&repository, ctx, |lock| {
-        repository.load_index(ctx)?;
-        let options = options_of(order, parent);
-        std::thread::scope(|scope| {
-            scope.spawn(|| count(counting, progress, ctx));
-            repository.backup(&mut source, options, lock, ctx)
-        })
-    });
-    let report = saved.map_err(JobError::of_vault)?;
-    Ok(done(report, parent))
+/// The two walks of a backup.
+struct Sources<S> {
+    saved: Counted<S>,
+    counted: S,
+    paths: Arc<Paths>,
 }
 
-fn open(roots: &[PathBuf], options: FilesOptions) -> Result<FilesSource, JobError> {
-    FilesSource::open(roots, Path::new("/"), options).map_err(|error| match error {
-        OpenError::NoRoot { .. } => JobError::NoSource,
-        OpenError::CurrentFolder { source, .. } => JobError::Begin(source),
+/// Runs a backup. What could not be read is told to `progress`; an error means that there is no snapshot.
+pub fn back_up(order: &BackupOrder, progress: &Arc<Progress>, ctx: &Ctx) -> Result<Done, JobError> {
+    let sources = open_sources(order, progress, ctx)?;
+    let repository = order.vault.open(order.kib_per_second, ctx).map_err(JobError::of_vault)?;
+    let saved = order
+        .vault
+        .locked(&repository, ctx, |lock| save(order, (&repository, lock), sources, (progress, ctx)));
+    let (report, parent) = saved.map_err(JobError::of_vault)?;
+    let snapshot = report.snapshot.ok_or(JobError::NoSource)?;
+    progress.settle();
+    Ok(Done {
+        snapshot: Some(snapshot.to_string()),
+        parent: parent.map(|id| id.to_string()),
+        is_partial: report.lost_count > 0 || progress.items_failed() > 0,
     })
 }
 
-fn options_of(order: &BackupOrder, parent: Option<SnapshotId>) -> BackupOptions {
+fn open_sources(
+    order: &BackupOrder,
+    progress: &Arc<Progress>,
+    ctx: &Ctx,
+) -> Result<Sources<FilesSource>, JobError> {
+    let rules = Rules::new(&order.spec.files.include, &order.spec.files.exclude)?;
+    let paths = Arc::new(Paths::new(&order.spec.files.paths)?);
+    if let Some(path) = paths.roots().iter().find(|path| !is_allowed(path, &order.allowed)) {
+        return Err(JobError::NotAllowed(path.display().to_string()));
+    }
+    if !paths.exist(&ctx.cancel) {
+        return Err(JobError::NoSource);
+    }
+    let options = FilesOptions {
+        select: Arc::new(Chosen { paths: Arc::clone(&paths), rules }),
+        spool_folder: order.vault.spool_folder.clone(),
+        ..FilesOptions::default()
+    };
+    let open = |options| {
+        FilesSource::open(paths.roots(), Path::new("/"), options).map_err(|error| match error {
+            OpenError::NoRoot { .. } => JobError::NoSource,
+            OpenError::CurrentFolder { source, .. } => JobError::Begin(source),
+        })
+    };
+    let saved = Counted::new(open(options.clone())?, Arc::clone(&paths), Arc::clone(progress));
+    Ok(Sources { saved, counted: open(options)?, paths })
+}
+
+fn save<S: Source + Send>(
+    order: &BackupOrder,
+    (repository, lock): (&Repository, &LockGuard),
+    mut sources: Sources<S>,
+    (progress, ctx): (&Progress, &Ctx),
+) -> lifeboat_repository::Result<(BackupReport, Option<SnapshotId>)> {
+    progress.watch_backup(ctx);
+    repository.load_index(ctx)?;
+    let parent = order.parent.as_deref().and_then(|id| id.parse().ok());
+    let parent = parent.filter(|id: &SnapshotId| repository.load_snapshot(*id).is_ok());
+    let options = options_of(order, sources.paths.roots(), parent);
+    let is_over = AtomicBool::new(false);
+    let report = std::thread::scope(|scope| {
+        scope.spawn(|| count(sources.counted, &sources.paths, (progress, ctx), &is_over));
+        let report = repository.backup(&mut sources.saved, options, lock, ctx);
+        is_over.store(true, Ordering::Relaxed);
+        report
+    })?;
+    Ok((report, parent))
+}
+
+fn options_of(order: &BackupOrder, roots: &[PathBuf], parent: Option<SnapshotId>) -> BackupOptions {
     let time = &order.vault.time;
     let snapshot = SnapshotFile {
-        paths: order.spec.files.paths.clone(),
+        paths: roots.iter().map(|root| root.to_string_lossy().into_owned()).collect(),
         hostname: order.vault.hostname.clone(),
         username: "lifeboat".to_owned(),
         excludes: order.spec.files.exclude.clone(),
@@ -92,26 +133,17 @@ fn options_of(order: &BackupOrder, parent: Option<SnapshotId>) -> BackupOptions 
     }
 }
 
-/// Walks beside the backup, for the totals. Errors are left to the backup's own walk.
-fn count(mut source: FilesSource, progress: &Progress, ctx: &Ctx) {
+/// Walks beside the backup, for the totals, until that is over.
+fn count<S: Source>(mut source: S, paths: &Paths, (progress, ctx): (&Progress, &Ctx), is_over: &AtomicBool) {
+    let mut seen = Seen::default();
     while let Some(event) = source.next_event(ctx) {
-        let (Ok(Event::Enter(entry)) | Ok(Event::Item(entry))) = event else { continue };
-        add(&progress.items_total, 1);
-        if entry.node.kind == NodeKind::File {
-            add(&progress.files_total, 1);
-            add(&progress.bytes_total, entry.node.size);
+        if ctx.cancel.is_cancelled() || is_over.load(Ordering::Relaxed) {
+            return;
         }
+        seen.count(&event, paths);
     }
-    if !ctx.cancel.is_cancelled() {
-        progress.publish_totals();
-    }
+    progress.publish(seen.totals);
 }
 
-fn done(report: BackupReport, parent: Option<SnapshotId>) -> Done {
-    Done {
-        snapshot: report.snapshot.map(|id| id.to_string()),
-        parent: parent.map(|id| id.to_string()),
-        lost: report.lost.iter().map(Lost::of).collect(),
-        lost_count: report.lost_count,
-    }
-}
+#[cfg(test)]
+mod tests;

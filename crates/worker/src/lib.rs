@@ -7,6 +7,7 @@ mod backup;
 mod browse;
 mod counted;
 mod progress;
+mod report;
 mod restore;
 mod rules;
 mod vault;
@@ -14,6 +15,7 @@ mod vault;
 pub use self::backup::{BackupOrder, back_up};
 pub use self::browse::{BrowseError, BrowseOrder, Entry, Folder, Listing, browse};
 pub use self::progress::Progress;
+pub use self::report::{ItemLog, error_file, make_reports, report_files};
 pub use self::restore::{RestoreOrder, restore};
 pub use self::vault::{VaultAccess, create_vault};
 pub use lifeboat_repository::Ctx;
@@ -25,29 +27,19 @@ pub struct Done {
     /// The snapshot that a backup made, and the one it was compared with.
     pub snapshot: Option<String>,
     pub parent: Option<String>,
-    /// What could not be read or written: path, and why.
-    pub lost: Vec<Lost>,
-    /// All of them, also those that are not named.
-    pub lost_count: u64,
+    /// Something is missing in the result, or not as it should be there.
+    pub is_partial: bool,
 }
 
-/// One entry that is missing or not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
-    pub path: String,
-    pub why: String,
-}
-
-impl Lost {
-    fn of(error: &lifeboat_repository::source::EntryError) -> Self {
-        let mut why = format!("{}: {}", error.op, error.cause);
-        let mut next = std::error::Error::source(&*error.cause);
-        while let Some(cause) = next {
-            why.push_str(&format!(": {cause}"));
-            next = cause.source();
-        }
-        Self { path: error.path.display().to_string(), why }
+/// What was tried on an entry and why it failed, in one line.
+fn reason(error: &lifeboat_repository::source::EntryError) -> String {
+    let mut why = format!("{}: {}", error.op, error.cause);
+    let mut next = std::error::Error::source(&*error.cause);
+    while let Some(cause) = next {
+        why.push_str(&format!(": {cause}"));
+        next = cause.source();
     }
+    why
 }
 
 /// Why a job has no result.
@@ -61,8 +53,14 @@ pub enum JobError {
     /// The folder to restore into does not exist.
     #[error("the folder {0} to restore into does not exist")]
     NoTarget(String),
+    /// A path outside the folders that jobs may touch.
+    #[error("{0} is outside the folders that jobs of this client may touch")]
+    NotAllowed(String),
     #[error("a pattern cannot be used")]
     BadPattern(#[source] lifeboat_repository::Error),
+    /// Somebody else holds the vault for too long.
+    #[error("the vault is locked")]
+    Locked(#[source] lifeboat_repository::Error),
     /// The vault cannot be opened, or fails.
     #[error("the vault failed")]
     Vault(#[source] lifeboat_repository::Error),
@@ -74,17 +72,20 @@ impl JobError {
     fn of_vault(error: lifeboat_repository::Error) -> Self {
         match error.kind {
             lifeboat_repository::ErrorKind::Cancelled => Self::Cancelled,
+            lifeboat_repository::ErrorKind::Locked => Self::Locked(error),
             _ => Self::Vault(error),
         }
     }
 
-    /// The token that clients are shown.
+    /// The token that clients are shown; all of them are in `docs/wire/hbr-errors.md`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Cancelled => "CANCELED",
             Self::NoSource => "SOURCE_NOT_EXIST",
             Self::NoTarget(_) => "TARGET_NOT_EXIST",
+            Self::NotAllowed(_) => "PATH_NOT_ALLOWED",
             Self::BadPattern(_) => "INVALID_PATTERN",
+            Self::Locked(_) => "VAULT_LOCKED",
             Self::Vault(_) => "ACCESS_VAULT_FAIL",
             Self::Begin(_) => "SOURCE_UNAVAILABLE",
         }

@@ -1,21 +1,30 @@
 //! A restore job: what is in a snapshot comes back, at its original place or below a folder.
+//!
+//! The selection is counted first. The engine tells what became of each entry, and from that come counters, report and
+//! outcome; what was killed in the middle is restored anew, over the unfinished files it left.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use lifeboat_adapters::files::FilesTarget;
 use lifeboat_model::files::{ConflictPolicy, FilesRestoreSpec};
 use lifeboat_repository::id::{BlobId, SnapshotId};
 use lifeboat_repository::repository::{Repository, TreePath};
-use lifeboat_repository::restore::{Overwrite, RestoreOptions, Selected, Selection};
+use lifeboat_repository::restore::{
+    ItemFacts, ItemOutcome, Overwrite, RestoreOptions, RestoredItem, Selected, Selection,
+};
 use lifeboat_repository::tree::{Node, NodeKind};
 use lifeboat_repository::{Ctx, Error, ErrorKind};
 
-use crate::progress::{Progress, add};
-use crate::rules::Rules;
+use crate::progress::{Fate, Item, Progress, Totals};
+use crate::rules::{Rules, is_allowed};
 use crate::vault::VaultAccess;
-use crate::{Done, JobError, Lost};
+use crate::{Done, JobError};
+
+/// How many entries may be over and not yet counted.
+const ITEMS_AHEAD: usize = 1024;
 
 /// One restore to do.
 #[derive(Clone)]
@@ -23,7 +32,8 @@ pub struct RestoreOrder {
     pub vault: VaultAccess,
     pub snapshot: String,
     pub spec: FilesRestoreSpec,
-    pub kib_per_second: Option<u64>,
+    /// The folders that may be written to.
+    pub allowed: Vec<PathBuf>,
     pub workers: usize,
 }
 
@@ -39,69 +49,109 @@ pub fn restore(order: &RestoreOrder, progress: &Arc<Progress>, ctx: &Ctx) -> Res
     {
         return Err(JobError::NoTarget(folder.display().to_string()));
     }
-    let repository = order.vault.open(order.kib_per_second, ctx).map_err(JobError::of_vault)?;
+    let repository = order.vault.open(None, ctx).map_err(JobError::of_vault)?;
+    let mut denied = None;
     let restored = order.vault.locked(&repository, ctx, |_| {
         repository.load_index(ctx)?;
-        run(order, (&repository, &rules), target.as_deref(), (progress, ctx))
+        let parts = parts(order, (&repository, &rules), target.as_deref())?;
+        denied =
+            parts.iter().map(|part| part.folder.join("x")).find(|path| !is_allowed(path, &order.allowed));
+        if denied.is_none() {
+            run(order, (&repository, &parts), (progress, ctx))
+        } else {
+            Ok(Done::default())
+        }
     });
-    restored.map_err(JobError::of_vault)
+    match denied.as_deref().and_then(Path::parent) {
+        Some(folder) => Err(JobError::NotAllowed(folder.display().to_string())),
+        None => restored.map_err(JobError::of_vault),
+    }
+}
+
+/// What there is to restore, each with the folder that it goes to.
+fn parts(
+    order: &RestoreOrder,
+    (repository, rules): (&Repository, &Rules),
+    target: Option<&Path>,
+) -> Result<Vec<Part>, Error> {
+    let unknown = || Error::new(ErrorKind::NotFound, format!("there is no snapshot {}", order.snapshot));
+    let id: SnapshotId = order.snapshot.parse().map_err(|_| unknown())?;
+    let snapshot = repository.load_snapshot(id)?;
+    let part = |path: &String| {
+        let mut part = Part::find(repository, snapshot.tree, path, rules)?;
+        if let Some(target) = target {
+            part.folder = target.to_owned();
+        }
+        Ok(part)
+    };
+    snapshot.paths.iter().map(part).collect()
 }
 
 fn run(
     order: &RestoreOrder,
-    (repository, rules): (&Repository, &Rules),
-    target: Option<&Path>,
+    (repository, parts): (&Repository, &[Part]),
     (progress, ctx): (&Progress, &Ctx),
 ) -> Result<Done, Error> {
-    let unknown = || Error::new(ErrorKind::NotFound, format!("there is no snapshot {}", order.snapshot));
-    let id: SnapshotId = order.snapshot.parse().map_err(|_| unknown())?;
-    let snapshot = repository.load_snapshot(id)?;
-    let parts = snapshot.paths.iter().map(|path| Part::find(repository, snapshot.tree, path, rules));
-    let parts = parts.collect::<Result<Vec<_>, _>>()?;
-    for part in &parts {
-        count(repository, part, (progress, ctx))?;
+    let mut totals = Totals::default();
+    for part in parts {
+        count(repository, part, (&mut totals, ctx))?;
     }
-    progress.publish_totals();
-    let mut done = Done::default();
-    for part in &parts {
-        let folder = target.map_or(part.folder.as_path(), |target| target);
-        restore_part(order, (repository, part), folder, (progress, ctx), &mut done)?;
+    progress.publish(totals);
+    let mut lost_count = 0;
+    for part in parts {
+        lost_count += restore_part(order, (repository, part), (progress, ctx))?;
     }
-    Ok(done)
+    let is_all_done = progress.read().items_done >= totals.items;
+    progress.settle();
+    let is_partial = lost_count > 0 || progress.items_failed() > 0 || !is_all_done;
+    Ok(Done { is_partial, ..Done::default() })
 }
 
 fn restore_part(
     order: &RestoreOrder,
     (repository, part): (&Repository, &Part),
-    folder: &Path,
     (progress, ctx): (&Progress, &Ctx),
-    done: &mut Done,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
     let cannot = |cause| Error::new(ErrorKind::Io, "cannot open the folder to restore to").because(cause);
-    let target = FilesTarget::open(folder, Path::new("/"), &order.vault.spool_folder).map_err(cannot)?;
+    let target =
+        FilesTarget::open(&part.folder, Path::new("/"), &order.vault.spool_folder).map_err(cannot)?;
+    let (items, told) = sync_channel(ITEMS_AHEAD);
     let options = RestoreOptions {
         select: Arc::new(part.select.clone()),
         overwrite: overwrite(order.spec.conflict),
         workers: order.workers,
+        items: Some(items),
         ..RestoreOptions::default()
     };
-    let report = repository.restore(part.tree, &target, &options, ctx)?;
-    let written = report.files + report.folders + report.others;
-    add(&progress.items_done, written + report.skipped + report.lost_count);
-    add(&progress.items_actual, written);
-    add(&progress.files_done, report.files + report.skipped);
-    add(&progress.files_actual, report.files);
-    add(&progress.bytes_done, report.bytes);
-    add(&progress.bytes_handled, report.bytes + report.skipped_bytes);
-    done.lost.extend(report.lost.iter().map(Lost::of));
-    done.lost_count += report.lost_count;
-    Ok(())
+    let ctx = progress.watch_restore(ctx);
+    let report = std::thread::scope(|scope| {
+        scope.spawn(move || told.iter().for_each(|item| note(part, item, progress)));
+        // Moved in, so that the listener ends with it.
+        let options = options;
+        repository.restore(part.tree, &target, &options, &ctx)
+    })?;
+    Ok(report.lost_count)
+}
+
+/// Counts an entry that is over.
+fn note(part: &Part, item: RestoredItem, progress: &Progress) {
+    if !item.is_streamed {
+        progress.handle_bytes(item.facts.size);
+    }
+    let fate = match item.outcome {
+        ItemOutcome::Written => Fate::Done,
+        ItemOutcome::Skipped => Fate::Skipped,
+        ItemOutcome::Flawed(why) => Fate::Failed { why, is_stored: true },
+        ItemOutcome::Lost(why) => Fate::Failed { why, is_stored: false },
+    };
+    let path = part.folder.join(item.path.strip_prefix("/").unwrap_or(&item.path));
+    progress.end(&Item { path: &path, facts: item.facts, fate });
 }
 
 /// One path of a snapshot: the tree of the folder that it was in, and its own name.
 struct Part {
     tree: BlobId,
-    /// Where that folder was.
+    /// Where that folder goes.
     folder: PathBuf,
     select: Within,
 }
@@ -144,7 +194,7 @@ impl Part {
 }
 
 /// Counts what is selected below a part.
-fn count(repository: &Repository, part: &Part, (progress, ctx): (&Progress, &Ctx)) -> Result<(), Error> {
+fn count(repository: &Repository, part: &Part, (totals, ctx): (&mut Totals, &Ctx)) -> Result<(), Error> {
     let mut trees = TreePath::new(repository);
     let (mut path, mut ends) = (Vec::new(), vec![0]);
     let mut node = Node::default();
@@ -166,12 +216,9 @@ fn count(repository: &Repository, part: &Part, (progress, ctx): (&Progress, &Ctx
         path.extend_from_slice(&node.name);
         let is_dir = node.kind == NodeKind::Dir;
         let selected = part.select.judge(&path, is_dir);
-        if selected.itself {
-            add(&progress.items_total, 1);
-            if node.kind == NodeKind::File {
-                add(&progress.files_total, 1);
-                add(&progress.bytes_total, node.size);
-            }
+        // Sockets come back when the program that listens does.
+        if selected.itself && node.kind != NodeKind::Socket {
+            totals.add(&ItemFacts { kind: node.kind.clone(), size: node.size, mtime: node.mtime });
         }
         if let (true, true, Some(subtree)) = (is_dir, selected.below, node.subtree) {
             trees.enter(Some(subtree));

@@ -33,6 +33,8 @@ pub(crate) struct Call<'a> {
     pub(crate) action: &'a str,
     pub(crate) context: &'a RequestContext,
     pub(crate) params: Params,
+    /// How the client reaches this server: scheme and host.
+    pub(crate) origin: String,
 }
 
 pub(crate) type Answer = Result<Value, WireError>;
@@ -85,7 +87,9 @@ async fn answer(
     let action = format!("{}:{}", hbr::NAME, signed.action);
     let permit = service.authorize(&caller, &action, &context).await.map_err(|error| hbr::refuse(&error))?;
     let subject = subject(&signed.params);
-    let call = Call { service, caller, action: &action, context: &context, params: signed.params };
+    let scheme = if request.is_secure { "https" } else { "http" };
+    let origin = format!("{scheme}://{}", request.header("host").unwrap_or_default());
+    let call = Call { service, caller, action: &action, context: &context, params: signed.params, origin };
     let answered = hbr::answer(&signed.action, call).await;
     let (made, refusal) = match &answered {
         Ok(body) => (subject_of(body), None),

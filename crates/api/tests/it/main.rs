@@ -12,4 +12,6 @@ mod hostile;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod world;

@@ -89,6 +89,7 @@ impl World {
             region: "cn-hangzhou".to_owned(),
             hostname: "testhost".to_owned(),
             spool_folder: folder.path().to_owned(),
+            temp_folder: folder.path().join("temp"),
             limits: Limits::default(),
         };
         let service = start.run(&root).await.unwrap();

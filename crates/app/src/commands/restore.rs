@@ -82,6 +82,7 @@ fn options(args: &RestoreArgs, opened: &Opened, rules: PathRules) -> RestoreOpti
         workers: workers(),
         expected: summary.map(|summary| (summary.total_files_processed, summary.total_bytes_processed)),
         actions: None,
+        items: None,
     }
 }
 

@@ -48,6 +48,13 @@ impl DataFolder {
         Ok(folder)
     }
 
+    /// Where files are made that are to be fetched for some time.
+    pub(super) fn temp(&self) -> anyhow::Result<PathBuf> {
+        let folder = self.0.join("temp");
+        make_folder(&folder)?;
+        Ok(folder)
+    }
+
     pub(super) fn root(&self) -> anyhow::Result<RootFile> {
         let file = self.0.join("root.json");
         let new = || serde_json::to_vec_pretty(&RootFile::new()).context("cannot write JSON");

@@ -17,6 +17,7 @@ use lifeboat_service::{Random, Service};
 use tokio::net::TcpListener;
 
 use super::SystemRandom;
+use super::download::download;
 
 /// A request of more bytes is none of ours.
 const MOST_BODY_BYTES: usize = 1 << 20;
@@ -30,6 +31,7 @@ pub(super) async fn serve(
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/temp/{*key}", get(download))
         .fallback(dialect)
         .with_state(service);
     let router = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -4,6 +4,7 @@
 //! listener; only then does `/readyz` say so. A start that dies is finished by the next.
 
 mod data;
+mod download;
 mod http;
 
 use std::io::IsTerminal;
@@ -66,6 +67,7 @@ async fn serve(app: &App, args: &ServerArgs) -> anyhow::Result<()> {
         region: root.region.clone(),
         hostname: app.env.hostname(),
         spool_folder: app.env.spool_folder(),
+        temp_folder: data.temp()?,
         limits: Limits::default(),
     };
     let service = start.run(&root.who()?).await.context("cannot start the service")?;

@@ -5,6 +5,7 @@
 //! row's. The end of a backup and its snapshot are one transaction.
 
 mod filter;
+mod reports;
 mod row;
 
 use lifeboat_model::id::{AccountId, JobId, RestoreId, SnapshotId};
@@ -12,6 +13,7 @@ use lifeboat_model::job::{FULL_PROGRESS, JobCounters, JobEvent, JobKind, JobStat
 use lifeboat_model::time::Millis;
 
 pub use self::filter::JobFilter;
+pub use self::reports::ReportOrder;
 pub use self::row::JobRow;
 use crate::error::{CatalogError, CatalogErrorKind};
 use crate::snapshots::{NewSnapshot, insert_of_job};
@@ -59,6 +61,16 @@ impl NewJob {
     }
 }
 
+/// Why a job ended that no worker has ended: a code and a sentence.
+type Why = Option<(&'static str, &'static str)>;
+const CANCELED: Why = Some(("CANCELED", "the job was canceled"));
+const EXPIRED: Why = Some(("EXPIRED", "nobody took the job in time"));
+const GONE: Why = Some(("CLIENT_NOT_EXIST", "the client that was to run the job is gone"));
+/// One that a worker has begun and lost does not expire.
+const UNCLAIMED: &str = "expires_at <= $3 AND started_at IS NULL";
+const CLIENT_GONE: &str =
+    "client_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM clients c WHERE c.id = jobs.client_id)";
+
 /// A job that a worker has the right to.
 #[derive(Clone, Debug)]
 pub struct ClaimedJob {
@@ -88,9 +100,13 @@ impl Catalog {
     /// Gives the oldest job that waits to `worker`, until `until`. The jobs of a series run one after another.
     pub async fn claim_job(&self, worker: &str, until: Millis, now: Millis) -> Result<Option<ClaimedJob>> {
         let mut tx = self.db.begin().await?;
+        // Else two servers could each take a job of one plan at the same moment. SQLite has one writer anyhow.
+        if self.db.has_many_writers() {
+            tx.script("SELECT pg_advisory_xact_lock(4856001)").await?;
+        }
         let waiting = states(JobState::before(JobEvent::Claim));
         let select = sql(format!(
-            "SELECT j.id FROM jobs j WHERE j.state IN ({waiting}) AND j.expires_at > $1 AND NOT EXISTS \
+            "SELECT j.id FROM jobs j WHERE j.state IN ({waiting}) AND (j.expires_at > $1 OR j.started_at IS NOT NULL) AND NOT EXISTS \
              (SELECT 1 FROM jobs o WHERE o.series_id = j.series_id AND o.state IN ('RUNNING', 'CANCELING')) \
              ORDER BY j.created_at, j.id LIMIT 1{}",
             self.db.skip_locked()
@@ -150,7 +166,7 @@ impl Catalog {
         let update = sql(format!(
             "UPDATE jobs SET state = $1, updated_at = $2, progress = CASE WHEN progress > $3 THEN progress ELSE $3 END, \
              speed = $4, {}, completed_at = $2, worker = NULL, leased_until = NULL, error_code = $14, error_message = $15, \
-             error_file = $16 WHERE id = $17 AND fence = $18 AND state IN ({from})",
+             error_file = $16, report_state = 'CREATED' WHERE id = $17 AND fence = $18 AND state IN ({from})",
             counter_columns(5)
         ));
         let update = update
@@ -186,8 +202,10 @@ impl Catalog {
         for from in JobState::before(JobEvent::AskCancel) {
             let Some(to) = from.after(JobEvent::AskCancel) else { continue };
             let completed = to.is_final().then_some(now);
-            let update = sql("UPDATE jobs SET state = $1, updated_at = $2, completed_at = $3 \
-                 WHERE id = $4 AND account_id = $5 AND kind = $6 AND state = $7");
+            let update =
+                sql("UPDATE jobs SET state = $1, updated_at = $2, completed_at = $3, error_code = $8, \
+                 error_message = $9 WHERE id = $4 AND account_id = $5 AND kind = $6 AND state = $7");
+            let why = CANCELED.filter(|_| to.is_final());
             let update = update
                 .bind(to.as_str())
                 .bind(now)
@@ -195,7 +213,9 @@ impl Catalog {
                 .bind(id)
                 .bind(account.number())
                 .bind(kind.as_str())
-                .bind(from.as_str());
+                .bind(from.as_str())
+                .bind(why.map(|(code, _)| code))
+                .bind(why.map(|(_, text)| text));
             if tx.change(update).await? == 1 {
                 tx.commit().await?;
                 return Ok(to);
@@ -204,21 +224,64 @@ impl Catalog {
         Err(CatalogError::new(CatalogErrorKind::Conflict, format!("the job {id} has ended or is stopping")))
     }
 
+    /// Gives a job up before its end, so that it begins again at once; one that was to stop has done so. False when the
+    /// lease was lost.
+    pub async fn release_job(&self, (id, fence): (&str, i64), now: Millis) -> Result<bool> {
+        for from in JobState::before(JobEvent::LoseWorker) {
+            let Some(to) = from.after(JobEvent::LoseWorker) else { continue };
+            let update =
+                sql("UPDATE jobs SET state = $1, worker = NULL, leased_until = NULL, updated_at = $2, \
+                 fence = fence + 1, completed_at = $3, error_code = $4, error_message = $5 \
+                 WHERE id = $6 AND fence = $7 AND state = $8");
+            let why = CANCELED.filter(|_| to.is_final());
+            let update = update
+                .bind(to.as_str())
+                .bind(now)
+                .bind(to.is_final().then_some(now))
+                .bind(why.map(|(code, _)| code))
+                .bind(why.map(|(_, text)| text))
+                .bind(id)
+                .bind(fence)
+                .bind(from.as_str());
+            if self.db.change(update).await? == 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Says of the jobs that were there before `before`, and that nobody could take, that they wait in line.
+    pub async fn queue_waiting_jobs(&self, before: Millis, now: Millis) -> Result<()> {
+        for from in JobState::before(JobEvent::Queue) {
+            let Some(to) = from.after(JobEvent::Queue) else { continue };
+            let update =
+                sql("UPDATE jobs SET state = $1, updated_at = $2 WHERE state = $3 AND created_at < $4");
+            let update = update.bind(to.as_str()).bind(now).bind(from.as_str()).bind(before);
+            self.db.change(update).await?;
+        }
+        Ok(())
+    }
+
     /// Puts jobs back whose worker was not heard of in time, and ends those that nobody took in time. Returns how many
     /// rows it changed.
     pub async fn reap_jobs(&self, now: Millis) -> Result<u64> {
         let mut changed = 0;
-        for (event, condition) in
-            [(JobEvent::LoseWorker, "leased_until < $3"), (JobEvent::Expire, "expires_at <= $3")]
-        {
+        for (event, condition, why) in [
+            (JobEvent::LoseWorker, "leased_until < $3", None),
+            (JobEvent::Expire, UNCLAIMED, EXPIRED),
+            (JobEvent::BecomeUnavailable, CLIENT_GONE, GONE),
+        ] {
             for from in JobState::before(event) {
                 let Some(to) = from.after(event) else { continue };
                 let update = sql(format!(
                     "UPDATE jobs SET state = $1, worker = NULL, leased_until = NULL, updated_at = $3, \
-                     fence = fence + 1, completed_at = CAST($4 AS BIGINT) WHERE state = $2 AND {condition}"
+                     fence = fence + 1, completed_at = CAST($4 AS BIGINT), error_code = CAST($5 AS TEXT), \
+                     error_message = CAST($6 AS TEXT) WHERE state = $2 AND {condition}"
                 ));
                 let completed = to.is_final().then_some(now);
+                let why: Why = if to == JobState::Canceled { CANCELED } else { why };
                 let update = update.bind(to.as_str()).bind(from.as_str()).bind(now).bind(completed);
+                let update = update.bind(why.map(|(code, _)| code)).bind(why.map(|(_, text)| text));
                 changed += self.db.change(update).await?;
             }
         }

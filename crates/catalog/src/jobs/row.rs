@@ -36,6 +36,8 @@ pub struct JobRow {
     pub error_code: Option<String>,
     pub error_message: Option<String>,
     pub error_file: Option<String>,
+    /// Of the reports about a job that has ended.
+    pub report_state: Option<String>,
     pub progress: u64,
     pub speed: u64,
     pub counters: JobCounters,
@@ -49,7 +51,7 @@ pub struct JobRow {
 /// Of the table `jobs`, called `j`.
 pub(super) const COLUMNS: &str = "j.id, j.kind, j.account_id, j.vault_id, j.plan_id, j.parent_id, j.series_id, j.policy_id, j.rule_id, j.client_id, j.instance_id, \
     j.source_type, j.edition, j.name, j.backup_type, j.trigger_mode, j.spec, j.snapshot_id, j.source_instance_id, j.state, \
-    j.error_code, j.error_message, j.error_file, j.progress, j.speed, j.bytes_total, j.items_total, j.files_total, j.bytes_done, \
+    j.error_code, j.error_message, j.error_file, j.report_state, j.progress, j.speed, j.bytes_total, j.items_total, j.files_total, j.bytes_done, \
     j.bytes_actual, j.items_done, j.items_actual, j.files_done, j.files_actual, j.created_at, j.started_at, j.completed_at, \
     j.updated_at, j.expires_at, (SELECT s.hash FROM snapshots s WHERE s.id = j.snapshot_id) AS snapshot_hash";
 
@@ -81,6 +83,7 @@ impl JobRow {
             error_code: row.maybe_text("error_code")?,
             error_message: row.maybe_text("error_message")?,
             error_file: row.maybe_text("error_file")?,
+            report_state: row.maybe_text("report_state")?,
             progress: row.count("progress")?,
             speed: row.count("speed")?,
             counters: counters(row)?,

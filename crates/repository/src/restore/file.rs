@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Shared;
 use super::folder::{Folder, release};
 use super::links::LinkKey;
-use super::report::{KeptPart, shown};
+use super::report::{ItemFacts, ItemOutcome, KeptPart, reason, shown};
 use super::sparse::data_runs;
 use crate::Counters;
 use crate::error::Cause;
@@ -32,6 +32,8 @@ pub(super) struct Output {
     file: Mutex<Option<Arc<dyn TargetFile>>>,
     /// Why the file cannot be complete.
     loss: Mutex<Option<Loss>>,
+    /// What else is wrong with it.
+    flaw: Option<Cause>,
 }
 
 /// What failed first.
@@ -48,6 +50,7 @@ pub(super) struct OutputPlan {
     pub(super) blobs: u64,
     pub(super) place: Place,
     pub(super) link: Option<LinkKey>,
+    pub(super) flaw: Option<Cause>,
 }
 
 impl Output {
@@ -62,6 +65,7 @@ impl Output {
             folder: Mutex::new(Some(folder)),
             file: Mutex::default(),
             loss: Mutex::default(),
+            flaw: plan.flaw,
         }
     }
 
@@ -89,7 +93,9 @@ impl Output {
             self.lose(Loss { op, cause, is_final: true });
             // The room it took is somebody else's at once: this may have been the end of it.
             drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());
+            return;
         }
+        Counters::add(&shared.ctx.counters.bytes_written, bytes.len() as u64);
     }
 
     /// Notes that a blob cannot be had.
@@ -147,9 +153,7 @@ impl Output {
         }
         match outcome {
             Ok(finished) => {
-                if let Err(flaw) = finished {
-                    shared.tally.lose(&folder.path_of(&self.node.name), "restore all of", flaw);
-                }
+                self.tell(finished.err().map(Cause::from), &folder, shared);
                 if shared.tally.is_heard() {
                     shared.tally.act(self.place.into(), &folder.path_of(&self.node.name), self.size);
                 }
@@ -160,11 +164,33 @@ impl Output {
             Err(Loss { op, cause, .. }) => {
                 let path = folder.path_of(&self.node.name);
                 shared.tally.pass_over(&path);
+                let lost = ItemOutcome::Lost(reason(op, &*cause));
+                shared.tally.end(&path, ItemFacts::of(&self.node), lost, true);
                 shared.tally.lose(&path, op, cause);
                 folder.note_part();
             }
         }
         release(folder, shared);
+    }
+
+    /// Tells of a file that is in its place, and of what is wrong with it all the same.
+    fn tell(&self, flaw: Option<Cause>, folder: &Folder, shared: &Shared<'_>) {
+        let op = "restore all of";
+        if flaw.is_none() && self.flaw.is_none() && !shared.tally.wants_items() {
+            return;
+        }
+        let path = folder.path_of(&self.node.name);
+        let outcome = match flaw.as_ref().or(self.flaw.as_ref()) {
+            None => ItemOutcome::Written,
+            Some(flaw) => ItemOutcome::Flawed(reason(op, &**flaw)),
+        };
+        shared.tally.end(&path, ItemFacts::of(&self.node), outcome, true);
+        if let Some(flaw) = &self.flaw {
+            shared.tally.lose(&path, "trust the size of", flaw.to_string());
+        }
+        if let Some(flaw) = flaw {
+            shared.tally.lose(&path, op, flaw);
+        }
     }
 
     /// Puts a file into its place; what of it could not be set is no loss but a flaw.

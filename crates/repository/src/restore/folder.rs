@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Shared;
+use super::report::ItemOutcome;
 use super::walk::Entered;
 use crate::id::BlobId;
 use crate::target::TargetFolder;
@@ -24,6 +25,8 @@ pub(super) struct Folder {
     has_entries: AtomicBool,
     /// Incomplete files were put in it beside their names.
     has_parts: AtomicBool,
+    /// Selected itself, and not only on the way to something that is.
+    is_selected: bool,
     parent: Option<Arc<Folder>>,
 }
 
@@ -36,6 +39,7 @@ impl Folder {
             is_sound: AtomicBool::new(false),
             has_entries: AtomicBool::new(false),
             has_parts: AtomicBool::new(false),
+            is_selected: false,
             parent: None,
         }
     }
@@ -48,6 +52,7 @@ impl Folder {
         let mut folder = Self::root(target, place.tree);
         folder.node = Some(Box::new(place.node.clone()));
         folder.parent = Some(Arc::clone(parent));
+        folder.is_selected = place.is_selected;
         // An empty folder is restored as well as a full one.
         folder.note_entry();
         folder
@@ -98,10 +103,16 @@ impl Folder {
         }
         let Some(node) = &self.node else { return };
         shared.tally.report().folders += 1;
-        if let (Some(target), false) = (&self.target, shared.options.dry_run)
-            && let Err(error) = target.finish(node)
-        {
-            shared.tally.lose(&self.path(), "restore all of", error);
+        let finished = match &self.target {
+            Some(target) if !shared.options.dry_run => target.finish(node),
+            _ => Ok(()),
+        };
+        match finished {
+            Err(error) => shared.tally.fail_folder(&self.path(), "restore all of", error.into()),
+            Ok(()) if self.is_selected && shared.tally.wants_items() => {
+                shared.tally.end_folder(&self.path(), node, ItemOutcome::Written);
+            }
+            Ok(()) => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Shared;
 use super::folder::{Folder, release};
-use super::report::ActionKind;
+use super::report::{ActionKind, ItemFacts, ItemOutcome};
 use super::verify::compare;
 use crate::Counters;
 use crate::id::Id;
@@ -55,6 +55,7 @@ pub(super) struct Name {
     pub(super) folder: Arc<Folder>,
     pub(super) name: Vec<u8>,
     pub(super) place: Place,
+    pub(super) facts: ItemFacts,
 }
 
 /// What to do with a name.
@@ -121,6 +122,10 @@ impl Links {
             None => {
                 if shared.tally.is_heard() {
                     shared.tally.act(ActionKind::Update, &name.folder.path_of(&name.name), 0);
+                }
+                if shared.tally.wants_items() {
+                    let path = name.folder.path_of(&name.name);
+                    shared.tally.end(&path, name.facts, ItemOutcome::Skipped, false);
                 }
                 release(name.folder, shared);
             }
@@ -225,7 +230,8 @@ impl Links {
         if let Some(Link { state: State::Waiting(names), .. }) = failed {
             for name in names {
                 let cause = "the file could not be restored under the first of its names";
-                shared.tally.lose(&name.folder.path_of(&name.name), "restore", cause);
+                let path = name.folder.path_of(&name.name);
+                shared.tally.fail(&path, name.facts, "restore", cause.into());
                 release(name.folder, shared);
             }
         }
@@ -248,18 +254,19 @@ impl Link {
 }
 
 fn make(first: &Arc<Folder>, first_name: &[u8], new: Name, shared: &Shared<'_>) {
-    let Name { folder, name, place } = new;
+    let Name { folder, name, place, facts } = new;
     let path = folder.path_of(&name);
     if let (Some(target), Some(first)) = (folder.target(), first.target()) {
         shared.ctx.counters.set_item(Path::new(&super::report::shown(&path)));
         match target.link(&name, place, first, first_name) {
             Ok(()) => {
                 shared.tally.act(place.into(), &path, 0);
+                shared.tally.end(&path, facts, ItemOutcome::Written, false);
                 shared.tally.report().others += 1;
             }
             Err(error) => {
                 shared.tally.pass_over(&path);
-                shared.tally.lose(&path, "link", error);
+                shared.tally.fail(&path, facts, "link", error.into());
             }
         }
     }

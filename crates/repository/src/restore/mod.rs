@@ -30,7 +30,7 @@ use self::folder::Folder;
 use self::links::Links;
 use self::plan::Planner;
 use self::report::Tally;
-pub use self::report::{Action, ActionKind, KeptPart, RestoreReport};
+pub use self::report::{Action, ActionKind, ItemFacts, ItemOutcome, KeptPart, RestoreReport, RestoredItem};
 use self::sparse::ZeroBlobs;
 use self::verify::verify;
 use self::walk::Walk;
@@ -98,6 +98,8 @@ pub struct RestoreOptions {
     pub expected: Option<(u64, u64)>,
     /// Is told of everything that is done; whoever listens must keep up.
     pub actions: Option<SyncSender<Action>>,
+    /// Is told what became of each selected entry; whoever listens must keep up.
+    pub items: Option<SyncSender<RestoredItem>>,
 }
 
 impl Default for RestoreOptions {
@@ -112,6 +114,7 @@ impl Default for RestoreOptions {
             workers: 4,
             expected: None,
             actions: None,
+            items: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 use super::file::{Output, OutputPlan};
 use super::folder::{Folder, release};
 use super::links::{Claim, LinkKey, Name};
-use super::report::ActionKind;
+use super::report::{ActionKind, ItemFacts, ItemOutcome};
 use super::walk::{Entered, Visitor};
 use super::window::Window;
 use super::work::Job;
@@ -142,13 +142,15 @@ impl<'a> Planner<'a> {
         let existing = match decision {
             Decision::Skip(_) => {
                 self.shared.tally.act(kind, path, node.size);
+                self.shared.tally.end(path, ItemFacts::of(node), ItemOutcome::Skipped, false);
                 return Ok(());
             }
             Decision::Update(existing) => Some(existing),
             Decision::Make(_) => None,
         };
         if let Some(key) = link {
-            let name = Name { folder: Arc::clone(folder), name: node.name.clone(), place };
+            let facts = ItemFacts::of(node);
+            let name = Name { folder: Arc::clone(folder), name: node.name.clone(), place, facts };
             let identity = existing.map(|existing| existing.identity);
             if let Claim::Taken = links.claim(key, (node, identity), name, self.shared) {
                 return Ok(());
@@ -156,11 +158,18 @@ impl<'a> Planner<'a> {
         }
         match (&node.kind, existing) {
             (NodeKind::File, Some(existing)) => self.update(folder, node, (link, &existing))?,
-            (NodeKind::File, None) => return self.restore(folder, node, path, (place, link)),
+            (NodeKind::File, None) => return self.restore(folder, node, (place, link)),
             _ => self.special(folder, node, (place, link))?,
         }
         self.shared.tally.act(kind, path, node.size);
+        let outcome = if kind == ActionKind::Update { ItemOutcome::Skipped } else { ItemOutcome::Written };
+        self.shared.tally.end(path, ItemFacts::of(node), outcome, false);
         Ok(())
+    }
+
+    fn fail(&self, path: &[u8], facts: ItemFacts, (op, cause): (&'static str, Cause)) {
+        self.shared.tally.pass_over(path);
+        self.shared.tally.fail(path, facts, op, cause);
     }
 
     fn skip(&self, path: &[u8], size: u64) {
@@ -224,7 +233,6 @@ impl<'a> Planner<'a> {
         &mut self,
         folder: &Arc<Folder>,
         node: &mut Node,
-        path: &[u8],
         (place, link): (Place, Option<LinkKey>),
     ) -> Result<(), Failure> {
         let content = node.content.take().unwrap_or_default();
@@ -237,12 +245,11 @@ impl<'a> Planner<'a> {
                 return Err(Failure::Entry("restore", error.into()));
             }
         };
-        if size != node.size {
-            let cause = format!("it has {size} bytes of content, and not the {} the tree says", node.size);
-            self.shared.tally.lose(path, "trust the size of", cause);
-        }
+        let flaw = (size != node.size).then(|| {
+            format!("it has {size} bytes of content, and not the {} the tree says", node.size).into()
+        });
         let blobs = content.len() as u64;
-        let plan = OutputPlan { size, blobs, place, link };
+        let plan = OutputPlan { size, blobs, place, link, flaw };
         let node = Box::new(std::mem::take(node));
         let file = Arc::new(Output::new(node, Arc::clone(folder), plan));
         if content.is_empty() {
@@ -278,6 +285,7 @@ impl<'a> Planner<'a> {
             let length = location.plain_length();
             if self.shared.options.sparse && self.shared.zeros.contains(id) {
                 Counters::add(&self.shared.ctx.counters.bytes_done, length);
+                Counters::add(&self.shared.ctx.counters.bytes_written, length);
                 file.blobs_done(1, self.shared);
             } else {
                 self.window.want(*id, location, file, offset);
@@ -307,7 +315,7 @@ impl Visitor for Planner<'_> {
         match self.folder(parent, place) {
             Ok(target) => Some(Arc::new(Folder::below(parent, place, target))),
             Err(cause) => {
-                self.lose(place.path, "restore", cause);
+                self.fail(place.path, ItemFacts::of(place.node), ("restore", cause));
                 None
             }
         }
@@ -319,14 +327,15 @@ impl Visitor for Planner<'_> {
             Counters::add(&self.shared.ctx.counters.total_bytes, node.size);
         }
         if let NodeKind::Other(kind) = &node.kind {
-            self.lose(path, "restore", format!("it is of the unknown kind {kind:?}").into());
+            let cause = format!("it is of the unknown kind {kind:?}").into();
+            self.fail(path, ItemFacts::of(node), ("restore", cause));
             return Ok(());
         }
         match self.place(folder, node, path) {
             Ok(()) => Ok(()),
             Err(Failure::All(error)) => Err(error),
             Err(Failure::Entry(op, cause)) => {
-                self.lose(path, op, cause);
+                self.fail(path, ItemFacts::of(node), (op, cause));
                 Ok(())
             }
         }
@@ -341,7 +350,7 @@ impl Visitor for Planner<'_> {
 
     fn lose(&mut self, path: &[u8], op: &'static str, cause: Cause) {
         self.shared.tally.pass_over(path);
-        self.shared.tally.lose(path, op, cause);
+        self.shared.tally.fail_folder(path, op, cause);
     }
 }
 

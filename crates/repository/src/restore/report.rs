@@ -12,6 +12,7 @@ use super::RestoreOptions;
 use crate::error::Cause;
 use crate::source::EntryError;
 use crate::target::Place;
+use crate::tree::{Node, NodeKind, NodeTime};
 use crate::{Counters, Ctx};
 
 /// More lost entries are counted, not named: a list must not outgrow memory.
@@ -71,6 +72,44 @@ pub struct Action {
     pub size: u64,
 }
 
+/// A selected entry of the snapshot and what came of it. Each comes once, when it is over; what a cancel left open
+/// does not come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredItem {
+    /// As in the snapshot.
+    pub path: PathBuf,
+    pub facts: ItemFacts,
+    pub outcome: ItemOutcome,
+    /// Its content went through [`Counters::bytes_done`].
+    pub is_streamed: bool,
+}
+
+/// What the snapshot says of an entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ItemFacts {
+    pub kind: NodeKind,
+    pub size: u64,
+    pub mtime: NodeTime,
+}
+
+impl ItemFacts {
+    pub(super) fn of(node: &Node) -> Self {
+        let size = if node.kind == NodeKind::File { node.size } else { 0 };
+        Self { kind: node.kind.clone(), size, mtime: node.mtime }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemOutcome {
+    Written,
+    /// Left as it is in the target, or its content was.
+    Skipped,
+    /// In its place, but not wholly as it was; with the reason.
+    Flawed(String),
+    /// Missing, or a folder that is not whole; with the reason.
+    Lost(String),
+}
+
 /// Why a file is incomplete, and where what there is of it was kept.
 #[derive(Debug, thiserror::Error)]
 #[error("what could be read of it is in {:?}", String::from_utf8_lossy(.name))]
@@ -84,6 +123,9 @@ pub struct KeptPart {
 pub(super) struct Tally<'a> {
     report: Mutex<RestoreReport>,
     actions: Option<SyncSender<Action>>,
+    items: Option<SyncSender<RestoredItem>>,
+    /// Hashes of the paths of folders that came as lost already.
+    flawed: Mutex<HashSet<u64>>,
     /// For `verify`: hashes of the paths of files that were not restored.
     passed_over: Option<Mutex<HashSet<u64>>>,
     hasher: RandomState,
@@ -95,9 +137,9 @@ pub(super) struct Tally<'a> {
 impl<'a> Tally<'a> {
     pub(super) fn new(options: &RestoreOptions, ctx: &'a Ctx) -> Self {
         let passed_over = options.verify.then(Mutex::default);
-        let actions = options.actions.clone();
+        let (actions, items, flawed) = (options.actions.clone(), options.items.clone(), Mutex::default());
         let (report, hasher, named_bytes) = (Mutex::default(), RandomState::new(), AtomicUsize::new(0));
-        Self { report, actions, passed_over, hasher, named_bytes, ctx }
+        Self { report, actions, items, flawed, passed_over, hasher, named_bytes, ctx }
     }
 
     pub(super) fn finish(self) -> RestoreReport {
@@ -117,6 +159,46 @@ impl<'a> Tally<'a> {
         if report.lost.len() < MOST_NAMED && named_bytes < MOST_NAMED_BYTES {
             report.lost.push(EntryError { path: shown(path), op, cause: cause.into() });
         }
+    }
+
+    /// Tells whoever listens that an entry is over. Must not be called while the report is held.
+    pub(super) fn end(&self, path: &[u8], facts: ItemFacts, outcome: ItemOutcome, is_streamed: bool) {
+        if let Some(items) = &self.items {
+            let item = RestoredItem { path: shown(path), facts, outcome, is_streamed };
+            items.send(item).unwrap_or_default();
+        }
+    }
+
+    /// Names an entry that is over and lost.
+    pub(super) fn fail(&self, path: &[u8], facts: ItemFacts, op: &'static str, cause: Cause) {
+        self.end(path, facts, ItemOutcome::Lost(reason(op, &*cause)), false);
+        self.lose(path, op, cause);
+    }
+
+    /// Names a folder that is not whole; it may be under way, and more than one part of it may be missing.
+    pub(super) fn fail_folder(&self, path: &[u8], op: &'static str, cause: Cause) {
+        let is_first = self.flawed().insert(self.hasher.hash_one(path));
+        if is_first {
+            let facts = ItemFacts { kind: NodeKind::Dir, ..ItemFacts::default() };
+            self.end(path, facts, ItemOutcome::Lost(reason(op, &*cause)), false);
+        }
+        self.lose(path, op, cause);
+    }
+
+    /// Tells that a folder is over, unless it came as lost before.
+    pub(super) fn end_folder(&self, path: &[u8], node: &Node, outcome: ItemOutcome) {
+        if !self.flawed().contains(&self.hasher.hash_one(path)) {
+            self.end(path, ItemFacts::of(node), outcome, false);
+        }
+    }
+
+    fn flawed(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.flawed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody listens to what becomes of each entry.
+    pub(super) fn wants_items(&self) -> bool {
+        self.items.is_some()
     }
 
     /// Whether somebody listens.
@@ -150,6 +232,17 @@ impl<'a> Tally<'a> {
             passed_over.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash)
         })
     }
+}
+
+/// What was tried and why it failed, in one line.
+pub(super) fn reason(op: &str, cause: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = format!("{op}: {cause}");
+    let mut next = cause.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
 }
 
 pub(super) fn shown(path: &[u8]) -> PathBuf {

@@ -32,6 +32,8 @@ pub(super) struct Entered<'a> {
     pub(super) node: &'a Node,
     pub(super) tree: BlobId,
     pub(super) path: &'a [u8],
+    /// Selected itself, and not only on the way to something that is.
+    pub(super) is_selected: bool,
 }
 
 /// A walk that has not begun.
@@ -51,6 +53,7 @@ struct Frame<F> {
     path_len: usize,
     last_name: Vec<u8>,
     is_sound: bool,
+    is_selected: bool,
     /// Nothing below it is wanted.
     is_over: bool,
 }
@@ -138,7 +141,8 @@ impl<'a, F> Walk<'a, F> {
             visitor.lose(&self.path, "restore", "the folder has no tree".into());
             return;
         };
-        self.stack.push(Frame::new(tree, std::mem::take(node), self.path.len()));
+        let frame = Frame::new(tree, std::mem::take(node), self.path.len());
+        self.stack.push(Frame { is_selected: selected.itself, ..frame });
         self.trees.enter(Some(tree));
         let is_closed = selected.itself && !self.enter_all(visitor);
         let Some(frame) = self.stack.last_mut() else { return };
@@ -157,7 +161,9 @@ impl<'a, F> Walk<'a, F> {
             let entered = match &above.folder {
                 Slot::Entered(parent) => {
                     let path = self.path.get(..frame.path_len).unwrap_or_default();
-                    visitor.enter(parent, &Entered { node: &frame.node, tree: frame.tree, path })
+                    let place =
+                        Entered { node: &frame.node, tree: frame.tree, path, is_selected: frame.is_selected };
+                    visitor.enter(parent, &place)
                 }
                 Slot::NotYet | Slot::Closed => None,
             };
@@ -178,6 +184,6 @@ impl<'a, F> Walk<'a, F> {
 impl<F> Frame<F> {
     fn new(tree: BlobId, node: Node, path_len: usize) -> Self {
         let (folder, last_name) = (Slot::NotYet, Vec::new());
-        Self { tree, node, folder, path_len, last_name, is_sound: true, is_over: false }
+        Self { tree, node, folder, path_len, last_name, is_sound: true, is_selected: false, is_over: false }
     }
 }

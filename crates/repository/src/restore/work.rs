@@ -59,7 +59,10 @@ impl<'a> Worker<'a> {
             }
             let start = wanted.location.range().start.saturating_sub(job.range.start);
             match self.decode(&wanted, &sealed, start) {
-                Ok(()) => self.write(&wanted),
+                Ok(()) => {
+                    Counters::add(&self.shared.ctx.counters.bytes_read, self.plain.len() as u64);
+                    self.write(&wanted);
+                }
                 Err(error) if error.kind == ErrorKind::Cancelled => return,
                 Err(error) => self.lose(&wanted, error),
             }
@@ -93,7 +96,9 @@ impl<'a> Worker<'a> {
             self.shared.zeros.add(wanted.id);
         }
         for (file, offset) in &wanted.uses {
-            if !is_zero {
+            if is_zero {
+                Counters::add(&self.shared.ctx.counters.bytes_written, self.plain.len() as u64);
+            } else {
                 file.write(&self.plain, *offset, self.shared);
             }
             Counters::add(&self.shared.ctx.counters.bytes_done, self.plain.len() as u64);

@@ -7,7 +7,7 @@ use lifeboat_service::{JobFilter, JobRow};
 use serde_json::{Value, json};
 
 use super::filters::{BACKUP_KEYS, conditions};
-use super::{cross_accounts, nothing, paged, present, refuse};
+use super::{cross_accounts, error_message, nothing, paged, present, refuse, report};
 use crate::alibaba::{Answer, Call, WireError};
 
 /// One-off jobs are for whole instances, which are not built yet; files are backed up through plans and policies.
@@ -57,7 +57,8 @@ fn view(job: &JobRow) -> Value {
         "JobId": job.id,
         "JobName": job.name,
         "Status": job.state.as_str(),
-        "ErrorMessage": job.error_code,
+        "ErrorMessage": error_message(job),
+        "Report": report(job),
         "PlanId": job.plan,
         "VaultId": job.vault,
         "SourceType": job.source_type,

@@ -10,11 +10,12 @@ mod plans;
 mod restore_jobs;
 mod snapshots;
 mod tags;
+mod temp_files;
 mod vaults;
 
 use http::StatusCode;
 use lifeboat_model::filter::Page;
-use lifeboat_service::{Invalid, Missing, ServiceError};
+use lifeboat_service::{Invalid, JobRow, Missing, ReportKeys, ServiceError};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, Params, WireError};
@@ -77,6 +78,7 @@ operations! { call =>
         "DescribeRestoreJobs2" => restore_jobs::describe(call).await,
         "CancelRestoreJob" => restore_jobs::cancel(call).await,
         "CreateBackupJob" => backup_jobs::create(call).await,
+        "GetTempFileDownloadLink" => temp_files::download_link(call).await,
         "BrowseFiles" => browse::files(call).await,
         "AddCrossAccount" => cross_accounts::add(call).await,
         "DescribeCrossAccounts" => cross_accounts::describe(call).await,
@@ -113,6 +115,9 @@ pub(crate) fn refuse(error: &ServiceError) -> WireError {
         }
         ServiceError::Missing(Missing::Role, role) => {
             WireError::not_found("RoleNotExist", format!("The role {role} does not exist."))
+        }
+        ServiceError::Missing(Missing::TempFile, key) => {
+            WireError::not_found("ObjectNotExist", format!("There is no file with the key {key:?}."))
         }
         ServiceError::Missing(what, id) => {
             WireError::not_found("ResourceNotFound", format!("The {what:?} {id} does not exist."))
@@ -191,6 +196,25 @@ impl Call<'_> {
         let accepted = "It must be a JSON array of strings, such as [\"/home/*.pdf\"].";
         serde_json::from_str(text).map_err(|_| WireError::invalid(name, text, accepted))
     }
+}
+
+/// Why a job has no result, or not a whole one: a token, and a sentence where it does not say all.
+fn error_message(job: &JobRow) -> Option<String> {
+    let code = job.error_code.as_ref()?;
+    Some(job.error_message.as_ref().map_or_else(|| code.clone(), |text| format!("{code}: {text}.")))
+}
+
+/// The reports about a job: there from its end on, with a key for each file that is made.
+fn report(job: &JobRow) -> Option<Value> {
+    let state = job.report_state.as_ref()?;
+    let mut report = json!({ "ReportTaskStatus": state });
+    if let (Value::Object(fields), Some(keys)) = (&mut report, ReportKeys::of(job)) {
+        fields.insert("TotalFiles".to_owned(), keys.total.into());
+        fields.insert("SuccessFiles".to_owned(), keys.success.into());
+        fields.insert("FailedFiles".to_owned(), keys.failed.into());
+        fields.insert("SkippedFiles".to_owned(), keys.skipped.into());
+    }
+    Some(report)
 }
 
 fn paged(mut body: Value, page: Page, total: u64) -> Value {

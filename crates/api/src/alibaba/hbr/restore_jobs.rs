@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::filters::{RESTORE_KEYS, conditions};
 use super::plans::source_type;
-use super::{cross_accounts, nothing, paged, present, refuse};
+use super::{cross_accounts, error_message, nothing, paged, present, refuse, report};
 use crate::alibaba::{Answer, Call, WireError};
 
 /// All documented types; those not built yet match nothing.
@@ -135,7 +135,9 @@ fn view(job: &JobRow) -> Value {
         "RestoreType": job.source_type,
         "SourceType": source_type,
         "Status": state.as_str(),
-        "ErrorMessage": job.error_code,
+        "ErrorMessage": error_message(job),
+        "ErrorFile": job.error_file,
+        "Report": report(job),
         "VaultId": job.vault,
         "SnapshotId": job.snapshot,
         "SnapshotHash": job.snapshot_hash,

@@ -1,0 +1,266 @@
+//! One job while this server runs it: the lease is renewed each second, a cancel is taken at once, and what came of it
+//! is said until the catalog has heard it.
+//!
+//! A worker that has lost its lease says nothing any more. One that is stopped with its server gives the job up, so that
+//! the next server goes on with it without waiting for the lease to end. A worker that does not take its cancel in time
+//! is left behind with its slot; it cannot commit any more.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lifeboat_catalog::{CatalogErrorKind, ClaimedJob, FinishedJob, JobRow, NewSnapshot};
+use lifeboat_model::id::SnapshotId;
+use lifeboat_model::job::{JobCounters, Outcome};
+use lifeboat_model::plan::BackupSpec;
+use lifeboat_worker::{Ctx, Done, JobError, Progress};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{error, info, warn};
+
+use crate::{Service, ServiceError, bridge};
+
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// A catalog that takes longer for an answer has not answered.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a worker may take to notice a cancel.
+const TAKE_CANCEL_WITHIN: Duration = Duration::from_secs(10);
+
+/// The jobs that this server runs.
+#[derive(Default)]
+pub(crate) struct Running {
+    jobs: Mutex<HashMap<String, Ctx>>,
+    is_stopping: AtomicBool,
+}
+
+impl Running {
+    fn jobs(&self) -> MutexGuard<'_, HashMap<String, Ctx>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops a job, if it runs here.
+    pub(crate) fn cancel(&self, id: &str) {
+        if let Some(ctx) = self.jobs().get(id) {
+            ctx.cancel.cancel();
+        }
+    }
+
+    /// Stops all jobs, to be gone on with by another server.
+    pub(crate) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        self.jobs().values().for_each(|ctx| ctx.cancel.cancel());
+    }
+
+    fn add(&self, id: &str, ctx: &Ctx) {
+        self.jobs().insert(id.to_owned(), ctx.clone());
+        if self.is_stopping.load(Ordering::SeqCst) {
+            ctx.cancel.cancel();
+        }
+    }
+}
+
+/// Why a job did not even begin, or what it did.
+pub(crate) enum Ended {
+    Ran(Result<Done, JobError>),
+    NotBegun(ServiceError),
+    /// It did not take its cancel in time.
+    LeftBehind,
+}
+
+/// A job that is this server's while its lease holds.
+struct Held<'a> {
+    service: &'a Service,
+    job: &'a JobRow,
+    fence: i64,
+    progress: &'a Progress,
+    ctx: &'a Ctx,
+    began: Instant,
+    heard: Instant,
+    is_lost: bool,
+}
+
+/// Does one job, and says what came of it. The slot is held until its last thread has ended.
+pub(crate) async fn run_job(
+    service: &Service,
+    ClaimedJob { job, fence }: ClaimedJob,
+    slot: OwnedSemaphorePermit,
+) {
+    let (progress, ctx) = (Arc::new(Progress::new(service.item_log(&job).await)), Ctx::default());
+    service.running.add(&job.id, &ctx);
+    let began = Instant::now();
+    let mut held = Held {
+        service,
+        job: &job,
+        fence,
+        progress: &progress,
+        ctx: &ctx,
+        began,
+        heard: began,
+        is_lost: false,
+    };
+    let work = service.clone().work(job.clone(), Arc::clone(&progress), (ctx.clone(), slot));
+    let ended = held.until_over(work).await;
+    service.running.jobs().remove(&job.id);
+    if matches!(ended, Ended::Ran(Err(JobError::Cancelled)) | Ended::LeftBehind)
+        && service.running.is_stopping.load(Ordering::SeqCst)
+    {
+        held.release().await;
+        return;
+    }
+    let error_file = service.close_item_log(&job, &progress).await;
+    let finished = finished(service, &job, &ended, progress.read());
+    held.finish(FinishedJob { error_file, ..finished }).await;
+    service.wake.notify_one();
+}
+
+impl Held<'_> {
+    async fn until_over(&mut self, work: impl Future<Output = Ended>) -> Ended {
+        tokio::pin!(work);
+        let mut cancelled = None;
+        loop {
+            tokio::select! {
+                ended = &mut work => return ended,
+                () = tokio::time::sleep(RENEW_EVERY) => {}
+            }
+            if !self.is_lost {
+                self.renew().await;
+            }
+            if self.ctx.cancel.is_cancelled() {
+                let since: &Instant = cancelled.get_or_insert_with(Instant::now);
+                if since.elapsed() >= TAKE_CANCEL_WITHIN {
+                    error!(job.id = %self.job.id, "job {} does not take its cancel and is left behind", self.job.id);
+                    return Ended::LeftBehind;
+                }
+            }
+        }
+    }
+
+    /// Prolongs the lease and takes a cancel. An answer that fails to come costs nothing while the lease holds.
+    async fn renew(&mut self) {
+        let (service, id) = (self.service, &self.job.id);
+        let lease = service.limits.lease;
+        let now = service.now();
+        let until = now.plus(millis(lease));
+        let counters = self.progress.read();
+        let renewed =
+            service.catalog.renew_job((id, self.fence), (&counters, self.running_millis()), until, now);
+        let asked = Instant::now();
+        match tokio::time::timeout(ANSWER_WITHIN.min(lease), renewed).await {
+            Ok(Ok(Some(is_canceling))) => {
+                self.heard = asked;
+                if is_canceling {
+                    self.ctx.cancel.cancel();
+                }
+                return;
+            }
+            Ok(Ok(None)) => self.lose(),
+            Ok(Err(failed)) => {
+                warn!(job.id = %id, error = %bridge::chain(&failed), "cannot renew the lease of job {id}");
+            }
+            Err(_) => warn!(job.id = %id, "the catalog does not answer about the lease of job {id}"),
+        }
+        if !self.is_lost && self.heard.elapsed() >= lease {
+            self.lose();
+        }
+    }
+
+    fn lose(&mut self) {
+        warn!(job.id = %self.job.id, "lost the lease of job {}", self.job.id);
+        self.is_lost = true;
+        self.ctx.cancel.cancel();
+    }
+
+    /// Says what came of the job, again and again while the catalog fails, until it has heard or the lease is lost.
+    async fn finish(&mut self, finished: FinishedJob) {
+        let (service, id) = (self.service, &self.job.id);
+        let running_millis = self.running_millis();
+        loop {
+            let now = service.now();
+            match service.catalog.finish_job((id, self.fence), (&finished, running_millis), now).await {
+                Ok(true) => {
+                    let state = finished.outcome.state().as_str();
+                    info!(job.id = %id, job.state = state, "finished job {id}");
+                    return;
+                }
+                Ok(false) => {
+                    warn!(job.id = %id, "job {id} was given to somebody else, or its end was heard already");
+                    return;
+                }
+                Err(failed) => {
+                    error!(job.id = %id, error = %bridge::chain(&failed), "cannot finish job {id}, trying again");
+                    // A catalog that is away comes back to a lease that still holds; one that refuses does not.
+                    if failed.kind == CatalogErrorKind::Unavailable {
+                        self.renew().await;
+                    }
+                    if service.running.is_stopping.load(Ordering::SeqCst) {
+                        return;
+                    }
+                }
+            }
+            tokio::time::sleep(RENEW_EVERY).await;
+        }
+    }
+
+    async fn release(&self) {
+        let (service, id) = (self.service, &self.job.id);
+        match service.catalog.release_job((id, self.fence), service.now()).await {
+            Ok(_) => info!(job.id = %id, "gave up job {id}: the server stops"),
+            Err(failed) => warn!(job.id = %id, error = %bridge::chain(&failed), "cannot give up job {id}"),
+        }
+    }
+
+    fn running_millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn finished(service: &Service, job: &JobRow, ended: &Ended, counters: JobCounters) -> FinishedJob {
+    let none = |outcome, code: &str, message: String| FinishedJob {
+        outcome,
+        counters,
+        error_code: Some(code.to_owned()),
+        error_message: Some(message),
+        error_file: None,
+        snapshot: None,
+    };
+    match ended {
+        Ended::NotBegun(error) => {
+            error!(job.id = %job.id, error = %bridge::chain(error), "cannot begin job {}", job.id);
+            match error {
+                ServiceError::Missing(what, _) => none(Outcome::Failed, what.code(), error.to_string()),
+                ServiceError::Denied(_) | ServiceError::NotTrusted { .. } => {
+                    none(Outcome::Failed, crate::Missing::Role.code(), error.to_string())
+                }
+                _ => none(Outcome::Failed, "INTERNAL_ERROR", "the server could not begin the job".to_owned()),
+            }
+        }
+        Ended::Ran(Err(JobError::Cancelled)) | Ended::LeftBehind => {
+            none(Outcome::Canceled, "CANCELED", "the job was canceled".to_owned())
+        }
+        Ended::Ran(Err(error)) => {
+            warn!(job.id = %job.id, error = %bridge::chain(error), "job {} has failed", job.id);
+            none(Outcome::Failed, error.code(), error.to_string())
+        }
+        Ended::Ran(Ok(done)) => {
+            let retention_days =
+                serde_json::from_str::<BackupSpec>(&job.spec).ok().and_then(|spec| spec.retention_days);
+            FinishedJob {
+                outcome: if done.is_partial { Outcome::PartialComplete } else { Outcome::Complete },
+                counters,
+                error_code: done.is_partial.then(|| "PARTIAL_COMPLETE".to_owned()),
+                error_message: None,
+                error_file: None,
+                snapshot: done.snapshot.clone().map(|hash| NewSnapshot {
+                    id: SnapshotId::new(service.random.number()),
+                    hash,
+                    parent_hash: done.parent.clone(),
+                    retention_days,
+                }),
+            }
+        }
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
