@@ -4,6 +4,7 @@ CREATE UNIQUE INDEX jobs_running_of_series ON jobs (series_id) WHERE state IN ('
 -- Everything listings are commonly filtered by, so that they and their totals are read from the index alone.
 DROP INDEX jobs_by_account;
 CREATE INDEX jobs_by_account ON jobs (account_id, kind, created_at, id, edition, source_type, state, parent_id, completed_at);
+CREATE INDEX jobs_by_account_time ON jobs (account_id, created_at, id);
 CREATE INDEX jobs_by_account_state ON jobs (account_id, kind, state, created_at, id);
 CREATE INDEX jobs_by_account_completion ON jobs (account_id, kind, completed_at);
 -- Plans and vaults have jobs of one account only.

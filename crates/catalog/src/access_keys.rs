@@ -1,5 +1,7 @@
 //! Access keys and the nonces used with them.
 
+use std::collections::HashSet;
+
 use lifeboat_model::id::AccountId;
 use lifeboat_model::time::Millis;
 
@@ -9,7 +11,7 @@ use crate::sql::{Row, sql};
 use crate::{Catalog, Result};
 
 /// How old the note of a key's last use may be before it is written anew.
-const USE_NOTED_EVERY_MILLIS: i64 = 60_000;
+pub const USE_NOTED_EVERY_MILLIS: i64 = 60_000;
 
 #[derive(Clone, Debug)]
 pub struct AccessKeyRow {
@@ -33,6 +35,15 @@ pub struct NewAccessKey {
     pub user: Option<String>,
     /// Sealed.
     pub secret: String,
+}
+
+/// A nonce that came with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NonceUse {
+    pub access_key_id: String,
+    /// Of a few hundred characters at most.
+    pub nonce: String,
+    pub expires: Millis,
 }
 
 const COLUMNS: &str = "id, account_id, user_name, secret, is_active, created_at, last_used_at";
@@ -78,28 +89,40 @@ impl Catalog {
         Ok(self.db.change(delete.bind(account.number()).bind(id)).await? == 1)
     }
 
-    /// Notes that a nonce was used with a key, whose signature was found right. False when it had been used before.
+    /// Notes that nonces were used with keys, whose signatures were found right; tells of each whether it is new.
     ///
-    /// Of many that note the same at once exactly one is told true. The key's last use is written once a minute at most.
-    pub async fn burn_nonce(
-        &self,
-        access_key_id: &str,
-        nonce: &str,
-        expires: Millis,
-        now: Millis,
-    ) -> Result<bool> {
-        let insert = sql("INSERT INTO nonces (access_key_id, nonce, expires_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (access_key_id, nonce) DO NOTHING");
-        let insert = insert.bind(access_key_id).bind(nonce).bind(expires);
-        let is_new = self.db.change(insert).await? == 1;
-        if is_new {
-            let used = sql(
-                "UPDATE access_keys SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $3)",
-            );
-            let before = now.plus(-USE_NOTED_EVERY_MILLIS);
-            self.db.change(used.bind(now).bind(access_key_id).bind(before)).await?;
+    /// All of them are written at once. Of many that note the same one exactly one is told true.
+    pub async fn burn_nonces(&self, uses: &[NonceUse]) -> Result<Vec<bool>> {
+        if uses.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(is_new)
+        // In the same order everywhere: two servers never wait for each other in a circle.
+        let mut sorted: Vec<&NonceUse> = uses.iter().collect();
+        sorted.sort_unstable_by_key(|one| (&one.access_key_id, &one.nonce));
+        let rows =
+            (0..sorted.len()).map(|row| format!("(${}, ${}, ${})", 3 * row + 1, 3 * row + 2, 3 * row + 3));
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        let mut insert = sql(format!(
+            "INSERT INTO nonces (access_key_id, nonce, expires_at) VALUES {rows} \
+             ON CONFLICT (access_key_id, nonce) DO NOTHING RETURNING access_key_id, nonce"
+        ));
+        for one in sorted {
+            insert = insert.bind(one.access_key_id.as_str()).bind(one.nonce.as_str()).bind(one.expires);
+        }
+        let mut new = HashSet::new();
+        for row in self.db.change_returning(insert).await? {
+            new.insert((row.text("access_key_id")?, row.text("nonce")?));
+        }
+        Ok(uses.iter().map(|one| new.remove(&(one.access_key_id.clone(), one.nonce.clone()))).collect())
+    }
+
+    /// Notes that a key is used now; written once a minute at most.
+    pub async fn note_use(&self, access_key_id: &str, now: Millis) -> Result<()> {
+        let used = sql(
+            "UPDATE access_keys SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $3)",
+        );
+        let before = now.plus(-USE_NOTED_EVERY_MILLIS);
+        self.db.change(used.bind(now).bind(access_key_id).bind(before)).await.map(drop)
     }
 
     /// Forgets nonces that no clock could make valid again.

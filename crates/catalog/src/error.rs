@@ -1,5 +1,7 @@
 //! Why the catalog could not do something.
 
+use std::sync::Arc;
+
 /// What a caller can make of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CatalogErrorKind {
@@ -14,18 +16,23 @@ pub enum CatalogErrorKind {
 }
 
 /// A call of the catalog that failed. The text says what was tried; the cause is `source()`.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct CatalogError {
     pub kind: CatalogErrorKind,
     what: String,
     #[source]
-    cause: Option<sqlx::Error>,
+    cause: Option<Arc<sqlx::Error>>,
 }
 
 impl CatalogError {
     pub(crate) fn new(kind: CatalogErrorKind, what: impl Into<String>) -> Self {
         Self { kind, what: what.into(), cause: None }
+    }
+
+    /// Of a call that nobody answered.
+    pub fn no_answer() -> Self {
+        Self::new(CatalogErrorKind::Unavailable, "the call of the catalog was given up")
     }
 
     /// A value in the database that none of us has written.
@@ -50,6 +57,6 @@ impl From<sqlx::Error> for CatalogError {
             CatalogErrorKind::Unavailable => "the catalog's database does not answer",
             _ => "the catalog's database has refused a statement",
         };
-        Self { kind, what: what.to_owned(), cause: Some(cause) }
+        Self { kind, what: what.to_owned(), cause: Some(Arc::new(cause)) }
     }
 }

@@ -10,6 +10,7 @@ mod clients;
 mod cross_accounts;
 mod error;
 mod jobs;
+mod listings;
 mod migrations;
 mod plans;
 mod roles;
@@ -23,13 +24,14 @@ mod vaults;
 
 use std::path::PathBuf;
 
-pub use self::access_keys::{AccessKeyRow, NewAccessKey};
+pub use self::access_keys::{AccessKeyRow, NewAccessKey, NonceUse, USE_NOTED_EVERY_MILLIS};
 pub use self::accounts::AccountRow;
 pub use self::audit::{AUDIT_STARTED, AuditRow};
 pub use self::clients::ClientRow;
 pub use self::cross_accounts::CrossAccountRow;
 pub use self::error::{CatalogError, CatalogErrorKind};
-pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobRow, NewJob, ReportOrder};
+pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobPlace, JobRow, NewJob, ReportOrder};
+pub use self::listings::Listing;
 pub use self::plans::{NewPlan, PlanRow};
 pub use self::roles::{AttachedDocument, DocumentOwner, RoleRow};
 pub use self::runs::{DueRun, NewRun, RunStart};

@@ -10,9 +10,9 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_access.sql"),
     include_str!("../migrations/0003_policies.sql"),
+    include_str!("../migrations/0005_reports.sql"),
     include_str!("../migrations/0006_listing.sql"),
     include_str!("../migrations/0007_tags.sql"),
-    include_str!("../migrations/0005_reports.sql"),
 ];
 
 pub(crate) async fn run(db: &Db) -> Result<()> {

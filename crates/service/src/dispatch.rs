@@ -72,6 +72,7 @@ impl Dispatcher {
         let now = self.service.now();
         self.service.catalog.reap_jobs(now).await?;
         self.service.catalog.delete_expired_nonces(now).await?;
+        self.service.catalog.delete_expired_listings(now).await?;
         self.service.start_due_runs().await?;
         self.report(now).await?;
         let now = self.service.now();

@@ -1,7 +1,6 @@
 //! Jobs as callers see them: asked for, listed, cancelled.
 
-use lifeboat_catalog::{JobFilter, JobRow, NewJob, PlanRow};
-use lifeboat_model::filter::{Page, Paged};
+use lifeboat_catalog::{JobRow, NewJob, PlanRow};
 use lifeboat_model::id::{JobId, PlanId, RuleId};
 use lifeboat_model::job::{JobKind, JobState, Trigger};
 use lifeboat_model::plan::{BackupSpec, PlanRule};
@@ -59,10 +58,6 @@ impl Service {
             source_instance: None,
             expires: self.now().plus(i64::try_from(self.limits.job_waits.as_millis()).unwrap_or(i64::MAX)),
         }
-    }
-
-    pub async fn jobs(&self, caller: &Caller, filter: &JobFilter, page: Page) -> Result<Paged<JobRow>> {
-        Ok(self.catalog.jobs(caller.account, filter, page).await?)
     }
 
     /// A job of any kind.

@@ -10,6 +10,8 @@ mod cross_account;
 mod dispatch;
 mod error;
 mod jobs;
+mod nonces;
+mod paging;
 mod plans;
 mod reports;
 mod restores;
@@ -40,6 +42,7 @@ pub use self::browse::BrowseRequest;
 pub use self::cross_account::Crossing;
 pub use self::dispatch::Dispatcher;
 pub use self::error::{Invalid, Missing, ServiceError};
+use self::nonces::Nonces;
 pub use self::plans::{NewPlanRequest, NewPlanRule, PlanChange};
 pub use self::reports::{LinkError, ReportKeys, TempLink};
 pub use self::restores::NewRestore;
@@ -124,6 +127,7 @@ pub struct Service {
     /// Files to be fetched for some time.
     pub(crate) temp_folder: PathBuf,
     pub(crate) limits: Limits,
+    pub(crate) nonces: Arc<Nonces>,
     /// There is something to do.
     pub(crate) wake: Arc<Notify>,
     pub(crate) running: Arc<running::Running>,

@@ -1,7 +1,6 @@
 //! Keys that requests are signed with.
 
 use lifeboat_model::id::AccountId;
-use lifeboat_model::time::Millis;
 
 use crate::{Result, Secret, Service};
 
@@ -27,11 +26,6 @@ impl Service {
             secret,
             is_active: row.is_active,
         }))
-    }
-
-    /// Uses up a nonce of a request whose signature was found right; false when it was used before.
-    pub async fn burn_nonce(&self, key_id: &str, nonce: &str, expires: Millis) -> Result<bool> {
-        Ok(self.catalog.burn_nonce(key_id, nonce, expires, self.now()).await?)
     }
 }
 

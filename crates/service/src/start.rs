@@ -58,6 +58,7 @@ impl Start {
             spool_folder: self.spool_folder,
             temp_folder: self.temp_folder,
             limits: self.limits,
+            nonces: Arc::default(),
             wake: Arc::default(),
             running: Arc::default(),
             browsing: Arc::new(Semaphore::new(BROWSING_AT_ONCE)),

@@ -135,6 +135,7 @@ impl Bench {
             kind: Some(JobKind::Backup),
             source_types: Vec::new(),
             edition: None,
+            only_top_level: false,
             conditions,
             order: Order::OldestFirst,
         };

@@ -161,11 +161,12 @@ fn decode(text: &[u8]) -> Result<String, WireError> {
             byte => *byte,
         });
     }
-    String::from_utf8(bytes).map_err(|_| malformed(text))
+    // No database keeps a NUL in a text.
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(|| malformed(text))
 }
 
 fn malformed(text: &[u8]) -> WireError {
-    let what = format!("The text \"{}\" is not percent-encoded UTF-8.", text.escape_ascii());
+    let what = format!("The text \"{}\" is not percent-encoded UTF-8 without NUL.", text.escape_ascii());
     WireError::bad_request("InvalidParameter.Format", what)
 }
 
@@ -209,6 +210,7 @@ mod tests {
         assert!(decode("a=%zz").is_err());
         assert!(decode("a=%f").is_err());
         assert!(decode("a=%ff").is_err());
+        assert!(decode("a=%00").is_err());
         assert_eq!(decode("&&a&=&"), Ok(()));
     }
 

@@ -86,6 +86,7 @@ pub(super) async fn list_kind(call: &Call<'_>, kind: Option<JobKind>) -> Result<
         kind,
         source_types: Vec::new(),
         edition: None,
+        only_top_level: false,
         conditions: conditions.collect(),
         order: Order::NewestFirst,
     };

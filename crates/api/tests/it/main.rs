@@ -12,6 +12,8 @@ mod hostile;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod listings;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod world;

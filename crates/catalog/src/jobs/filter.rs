@@ -1,65 +1,82 @@
 //! Listings of jobs: conditions become SQL on the rows, totals are counted by the database.
 //!
-//! Columns and operators come from types, never from a caller's text; values are always bound.
+//! Columns and operators come from types, never from a caller's text; values are always bound. What a row does not
+//! have is never matched, by no operator. Times are compared as ranges of milliseconds, so that an index serves them.
 
 use lifeboat_model::filter::{
     Comparison, JobCondition, Order, Page, Paged, TextComparison, TextField, TimeField,
 };
 use lifeboat_model::id::AccountId;
 use lifeboat_model::job::JobKind;
+use lifeboat_model::time::Millis;
 
 use super::row::{COLUMNS, JobRow};
 use crate::sql::{Value, sql};
 use crate::{Catalog, Result};
 
 /// Which jobs to list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobFilter {
     /// All kinds where none is named.
     pub kind: Option<JobKind>,
     /// Source types to list; empty for all.
     pub source_types: Vec<String>,
     pub edition: Option<String>,
+    /// Leaves out the jobs that are parts of another one.
+    pub only_top_level: bool,
     pub conditions: Vec<JobCondition>,
     pub order: Order,
 }
 
+/// The place of a job in the order of listings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobPlace {
+    pub created: Millis,
+    pub id: String,
+}
+
 impl Catalog {
-    /// One page of the jobs of an account, and how many there are.
-    pub async fn jobs(&self, account: AccountId, filter: &JobFilter, page: Page) -> Result<Paged<JobRow>> {
-        let mut conditions = Conditions::default();
-        let account = conditions.place(account.number());
-        conditions.text = format!("j.account_id = {account}");
-        if let Some(kind) = filter.kind {
-            let place = conditions.place(kind.as_str());
-            conditions.and(&format!("j.kind = {place}"));
-        }
-        if !filter.source_types.is_empty() {
-            let places = conditions.places(filter.source_types.iter().map(|kind| kind.as_str().into()));
-            conditions.and(&format!("j.source_type IN ({places})"));
-        }
-        if let Some(edition) = &filter.edition {
-            let place = conditions.place(edition.as_str());
-            conditions.and(&format!("j.edition = {place}"));
-        }
-        filter.conditions.iter().for_each(|condition| conditions.add(condition));
-        let Conditions { text, values } = conditions;
+    /// One page of the jobs of an account, and how many there are. Jobs newer than `newest` are left out.
+    pub async fn jobs(
+        &self,
+        account: AccountId,
+        filter: &JobFilter,
+        newest: Option<&JobPlace>,
+        page: Page,
+    ) -> Result<Paged<JobRow>> {
+        let Conditions { text, values } = Conditions::of(account, filter, newest);
         let count = sql(format!("SELECT COUNT(*) AS total FROM jobs j WHERE {text}"));
         let total = self.db.row(count.bind_all(values.clone())).await?;
         let total = total.map_or(Ok(0), |row| row.count("total"))?;
+        if page.offset() >= total {
+            return Ok(Paged { rows: Vec::new(), total });
+        }
         let direction = match filter.order {
             Order::NewestFirst => "DESC",
             Order::OldestFirst => "ASC",
         };
         let at = values.len();
+        // What is left out in front of a deep page is passed over in the index; only the page itself is read.
         let select = sql(format!(
-            "SELECT {COLUMNS} FROM jobs j WHERE {text} ORDER BY j.created_at {direction}, j.id {direction} \
-             LIMIT ${} OFFSET ${}",
+            "SELECT {COLUMNS} FROM (SELECT j.id, j.created_at FROM jobs j WHERE {text} \
+             ORDER BY j.created_at {direction}, j.id {direction} LIMIT ${} OFFSET ${}) p JOIN jobs j ON j.id = p.id \
+             ORDER BY p.created_at {direction}, p.id {direction}",
             at + 1,
             at + 2
         ));
         let rows = self.db.rows(select.bind_all(values).bind(page.size).bind(page.offset())).await?;
         Ok(Paged { rows: rows.iter().map(JobRow::of).collect::<Result<_>>()?, total })
+    }
+
+    /// The newest job of an account, of one kind or of all.
+    pub async fn newest_job(&self, account: AccountId, kind: Option<JobKind>) -> Result<Option<JobPlace>> {
+        let of_kind = if kind.is_some() { " AND kind = $2" } else { "" };
+        let select = sql(format!(
+            "SELECT created_at, id FROM jobs WHERE account_id = $1{of_kind} ORDER BY created_at DESC, id DESC LIMIT 1"
+        ));
+        let select = select.bind(account.number()).bind_all(kind.map(|kind| kind.as_str().into()));
+        let Some(row) = self.db.row(select).await? else { return Ok(None) };
+        Ok(Some(JobPlace { created: Millis(row.number("created_at")?), id: row.text("id")? }))
     }
 }
 
@@ -71,6 +88,33 @@ struct Conditions {
 }
 
 impl Conditions {
+    fn of(account: AccountId, filter: &JobFilter, newest: Option<&JobPlace>) -> Self {
+        let mut all = Self::default();
+        let account = all.place(account.number());
+        all.text = format!("j.account_id = {account}");
+        if let Some(kind) = filter.kind {
+            let place = all.place(kind.as_str());
+            all.and(&format!("j.kind = {place}"));
+        }
+        if !filter.source_types.is_empty() {
+            let places = all.places(filter.source_types.iter().map(|kind| kind.as_str().into()));
+            all.and(&format!("j.source_type IN ({places})"));
+        }
+        if let Some(edition) = &filter.edition {
+            let place = all.place(edition.as_str());
+            all.and(&format!("j.edition = {place}"));
+        }
+        if filter.only_top_level {
+            all.and("j.parent_id IS NULL");
+        }
+        if let Some(newest) = newest {
+            let (created, id) = (all.place(newest.created), all.place(newest.id.as_str()));
+            all.and(&format!("(j.created_at, j.id) <= ({created}, {id})"));
+        }
+        filter.conditions.iter().for_each(|condition| all.add(condition));
+        all
+    }
+
     fn place(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
@@ -88,11 +132,19 @@ impl Conditions {
     fn add(&mut self, condition: &JobCondition) {
         match condition {
             JobCondition::Text { field, comparison, values } => {
-                let Some(column) = text_column(*field) else {
-                    // No row has a value: nothing equals one, and nothing is told from one.
-                    return self.and("1 = 0");
-                };
-                let places = self.places(values.iter().map(|value| value.as_str().into()));
+                // No row has a value: nothing equals one, and nothing is told from one.
+                let Some(column) = text_column(*field) else { return self.and("1 = 0") };
+                // No row can hold a NUL, and PostgreSQL takes none as a value.
+                let values: Vec<_> = values.iter().filter(|value| !value.contains('\0')).collect();
+                if values.is_empty() {
+                    let is_other = *comparison == TextComparison::NotEqual;
+                    return self.and(&if is_other {
+                        format!("{column} IS NOT NULL")
+                    } else {
+                        "1 = 0".to_owned()
+                    });
+                }
+                let places = self.places(values.into_iter().map(|value| value.as_str().into()));
                 self.and(&match comparison {
                     TextComparison::Equal => format!("{column} = {places}"),
                     TextComparison::NotEqual => format!("{column} <> {places}"),
@@ -100,27 +152,51 @@ impl Conditions {
                 });
             }
             JobCondition::Time { field, comparison, values } => {
-                // Clients speak of whole seconds: a moment within one is that second.
                 let column = match field {
-                    TimeField::Created => "(j.created_at / 1000)",
-                    TimeField::Completed => "(j.completed_at / 1000)",
+                    TimeField::Created => "j.created_at",
+                    TimeField::Completed => "j.completed_at",
                 };
-                let places: Vec<_> = values.iter().map(|value| self.place(value.seconds())).collect();
-                let first = places.first().map_or("NULL", String::as_str);
-                let second = places.get(1).map_or("NULL", String::as_str);
-                self.and(&match comparison {
-                    Comparison::Equal => format!("{column} = {first}"),
-                    Comparison::NotEqual => format!("{column} <> {first}"),
-                    Comparison::Greater => format!("{column} > {first}"),
-                    Comparison::GreaterOrEqual => format!("{column} >= {first}"),
-                    Comparison::Less => format!("{column} < {first}"),
-                    Comparison::LessOrEqual => format!("{column} <= {first}"),
-                    Comparison::Between => format!("{column} BETWEEN {first} AND {second}"),
-                    Comparison::In => format!("{column} IN ({})", places.join(", ")),
-                });
+                let text = self.time(column, *comparison, values);
+                self.and(&text);
             }
         }
     }
+
+    /// Clients speak of whole seconds: a moment within one is that second.
+    fn time(&mut self, column: &str, comparison: Comparison, values: &[Millis]) -> String {
+        let Some(first) = values.first().copied() else { return "1 = 0".to_owned() };
+        let last = values.get(1).copied().unwrap_or(first);
+        let (begin, end) = (begin_of_second(first), end_of_second(first));
+        match comparison {
+            Comparison::Equal => format!("{column} BETWEEN {} AND {}", self.place(begin), self.place(end)),
+            Comparison::NotEqual => {
+                format!("({column} < {} OR {column} > {})", self.place(begin), self.place(end))
+            }
+            Comparison::Greater => format!("{column} > {}", self.place(end)),
+            Comparison::GreaterOrEqual => format!("{column} >= {}", self.place(begin)),
+            Comparison::Less => format!("{column} < {}", self.place(begin)),
+            Comparison::LessOrEqual => format!("{column} <= {}", self.place(end)),
+            Comparison::Between => {
+                format!("{column} BETWEEN {} AND {}", self.place(begin), self.place(end_of_second(last)))
+            }
+            Comparison::In => {
+                let seconds = self.places(values.iter().map(|value| value.seconds().into()));
+                // Bounds for the index; the rest is looked at row by row.
+                let least = values.iter().copied().min().map_or(begin, begin_of_second);
+                let most = values.iter().copied().max().map_or(end, end_of_second);
+                let (least, most) = (self.place(least), self.place(most));
+                format!("{column} BETWEEN {least} AND {most} AND {column} / 1000 IN ({seconds})")
+            }
+        }
+    }
+}
+
+fn begin_of_second(time: Millis) -> Millis {
+    Millis::from_seconds(time.seconds())
+}
+
+fn end_of_second(time: Millis) -> Millis {
+    begin_of_second(time).plus(999)
 }
 
 /// `None` for what no job here has.

@@ -12,7 +12,7 @@ use lifeboat_model::id::{AccountId, JobId, RestoreId, SnapshotId};
 use lifeboat_model::job::{FULL_PROGRESS, JobCounters, JobEvent, JobKind, JobState, Outcome, Trigger};
 use lifeboat_model::time::Millis;
 
-pub use self::filter::JobFilter;
+pub use self::filter::{JobFilter, JobPlace};
 pub use self::reports::ReportOrder;
 pub use self::row::JobRow;
 use crate::error::{CatalogError, CatalogErrorKind};

@@ -10,6 +10,7 @@ on_both_databases! {
     a_user_goes_with_his_keys_and_documents
     a_role_goes_with_its_documents
     the_audit_log_is_the_accounts_own
+    a_managed_account_is_noted_once
 }
 
 async fn a_user_goes_with_his_keys_and_documents(place: Place) {
@@ -91,4 +92,21 @@ async fn the_audit_log_is_the_accounts_own(place: Place) {
     assert_eq!((log.total, log.rows[0].outcome.as_str()), (1, "OK"));
     assert_eq!((log.rows[0].subject.as_deref(), log.rows[0].ended), (Some("v-1"), Some(NOW.plus(1))));
     assert_eq!(catalog.audit(world.other, page).await.unwrap().total, 0);
+}
+
+async fn a_managed_account_is_noted_once(place: Place) {
+    let catalog = open(&place).await;
+    let world = World::make(&catalog).await;
+    let names: Vec<_> = catalog.accounts().await.unwrap().into_iter().map(|account| account.name).collect();
+    assert_eq!(names, ["mine", "other"]);
+    let managed = (world.other, "role");
+    catalog.upsert_cross_account(world.account, managed, None, NOW).await.unwrap();
+    catalog.upsert_cross_account(world.account, managed, Some("alias"), NOW.plus(1)).await.unwrap();
+    let page = Page { number: 1, size: 10 };
+    let found = catalog.cross_accounts(world.account, page).await.unwrap();
+    assert_eq!((found.total, found.rows[0].alias.as_deref()), (1, Some("alias")));
+    assert_eq!((found.rows[0].created, found.rows[0].updated), (NOW, NOW.plus(1)));
+    assert_eq!(catalog.cross_accounts(world.other, page).await.unwrap().total, 0);
+    assert!(!catalog.delete_cross_account(world.other, managed).await.unwrap());
+    assert!(catalog.delete_cross_account(world.account, managed).await.unwrap());
 }

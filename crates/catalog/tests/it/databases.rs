@@ -52,3 +52,21 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 pub(crate) async fn open(place: &Place) -> Catalog {
     Catalog::open(place).await.unwrap()
 }
+
+/// Runs SQL past the catalog.
+pub(crate) async fn execute(place: &Place, script: String) {
+    let script = sqlx::AssertSqlSafe(script);
+    match place {
+        Place::Sqlite(file) => {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
+            let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+            sqlx::raw_sql(script).execute(&pool).await.unwrap();
+            pool.close().await;
+        }
+        Place::Postgres(url) => {
+            let pool = sqlx::PgPool::connect(url).await.unwrap();
+            sqlx::raw_sql(script).execute(&pool).await.unwrap();
+            pool.close().await;
+        }
+    }
+}

@@ -8,8 +8,12 @@ mod databases;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod listings;
+#[cfg(test)]
 mod migrations;
 #[cfg(test)]
 mod nouns;
 #[cfg(test)]
 mod rows;
+#[cfg(test)]
+mod suite;

@@ -4,7 +4,7 @@ use lifeboat_catalog::{Catalog, CatalogErrorKind, Place};
 use lifeboat_model::id::VaultId;
 use lifeboat_model::job::JobState;
 
-use crate::databases::{on_both_databases, open};
+use crate::databases::{execute, on_both_databases, open};
 use crate::rows::account;
 
 on_both_databases! {
@@ -16,23 +16,6 @@ on_both_databases! {
 /// What the first release's tables are made by, and what it could have written.
 const FIRST_STEP: &str = include_str!("../../migrations/0001_first.sql");
 const FIRST_ROWS: &str = include_str!("../fixtures/first_rows.sql");
-
-async fn execute(place: &Place, script: String) {
-    let script = sqlx::AssertSqlSafe(script);
-    match place {
-        Place::Sqlite(file) => {
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
-            let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-            sqlx::raw_sql(script).execute(&pool).await.unwrap();
-            pool.close().await;
-        }
-        Place::Postgres(url) => {
-            let pool = sqlx::PgPool::connect(url).await.unwrap();
-            sqlx::raw_sql(script).execute(&pool).await.unwrap();
-            pool.close().await;
-        }
-    }
-}
 
 async fn rows_of_the_first_tables_are_still_there(place: Place) {
     let steps = "CREATE TABLE schema_steps (step BIGINT PRIMARY KEY); INSERT INTO schema_steps VALUES (1);";

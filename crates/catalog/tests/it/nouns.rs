@@ -1,13 +1,15 @@
 //! Everything that is no job: what is written is read, by its account alone.
 
-use lifeboat_catalog::{CatalogErrorKind, LabelFilter, Labels, NewAccessKey, Place, VaultFilter};
+use lifeboat_catalog::{
+    CatalogErrorKind, LabelFilter, Labels, NewAccessKey, NonceUse, Place, PlanRow, VaultFilter,
+};
 use lifeboat_model::filter::Page;
 use lifeboat_model::id::{ClientId, InstanceId, PlanId, TaskId};
 use lifeboat_model::plan::{PlanCondition, PlanField};
 use lifeboat_model::tag::{ResourceKind, Tag};
 
 use crate::databases::{on_both_databases, open};
-use crate::rows::{NOW, World, account, plan, vault};
+use crate::rows::{NOW, World, account, plan, run, vault};
 
 on_both_databases! {
     accounts_and_keys_are_read_as_they_were_written
@@ -16,6 +18,7 @@ on_both_databases! {
     vaults_are_listed_page_by_page_and_counted
     a_task_ends_once
     plans_are_filtered_and_counted
+    a_plan_changes_as_it_was_read_and_hides_when_it_is_deleted
     labels_are_written_on_all_things_or_on_none
 }
 
@@ -33,7 +36,11 @@ async fn accounts_and_keys_are_read_as_they_were_written(place: Place) {
     assert_eq!((found.account, found.secret.as_str(), found.is_active), (account(7), "sealed", true));
     assert!(catalog.access_key("other").await.unwrap().is_none());
     assert!(catalog.insert_access_key(key("lost", 9), NOW).await.is_err());
-    assert_eq!(catalog.access_keys(account(7)).await.unwrap().len(), 1);
+    for (seconds, noted) in [(0, 0), (60, 0), (61, 61)] {
+        catalog.note_use("key", NOW.plus(seconds * 1000)).await.unwrap();
+        let keys = catalog.access_keys(account(7)).await.unwrap();
+        assert_eq!((keys.len(), keys[0].last_used), (1, Some(NOW.plus(noted * 1000))));
+    }
     assert!(!catalog.set_access_key_active(account(8), "key", false).await.unwrap());
     assert!(catalog.set_access_key_active(account(7), "key", false).await.unwrap());
     assert!(!catalog.access_key("key").await.unwrap().unwrap().is_active);
@@ -49,20 +56,24 @@ fn key(id: &str, of: i64) -> NewAccessKey {
 async fn a_nonce_is_good_once_until_it_is_forgotten(place: Place) {
     let catalog = open(&place).await;
     let expires = NOW.plus(1000);
-    let tries = (0..16).map(|_| catalog.burn_nonce("key", "nonce", expires, NOW));
-    let mut good = 0;
-    for tried in futures(tries).await {
-        good += u32::from(tried.unwrap());
-    }
-    assert_eq!(good, 1);
-    assert!(catalog.burn_nonce("other", "nonce", expires, NOW).await.unwrap());
+    let one =
+        |key: &str, nonce: &str| NonceUse { access_key_id: key.to_owned(), nonce: nonce.to_owned(), expires };
+    // Groups that meet, each with the nonce twice and one of its own.
+    let groups: Vec<_> =
+        (0..8).map(|n| [one("key", "same"), one("key", &format!("{n}")), one("key", "same")]).collect();
+    let burnt = all_at_once(groups.iter().map(|group| catalog.burn_nonces(group))).await;
+    let burnt: Vec<_> = burnt.into_iter().map(Result::unwrap).collect();
+    assert!(burnt.iter().all(|group| group[1] && !group[2]));
+    assert_eq!(burnt.iter().filter(|group| group[0]).count(), 1);
+    assert_eq!(catalog.burn_nonces(&[one("other", "same")]).await.unwrap(), [true]);
+    assert!(catalog.burn_nonces(&[]).await.unwrap().is_empty());
     assert_eq!(catalog.delete_expired_nonces(expires).await.unwrap(), 0);
-    assert_eq!(catalog.delete_expired_nonces(expires.plus(1)).await.unwrap(), 2);
-    assert!(catalog.burn_nonce("key", "nonce", expires, NOW).await.unwrap());
+    assert_eq!(catalog.delete_expired_nonces(expires.plus(1)).await.unwrap(), 10);
+    assert_eq!(catalog.burn_nonces(&[one("key", "same")]).await.unwrap(), [true]);
 }
 
 /// Runs all of them at once.
-async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+async fn all_at_once<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
     std::future::poll_fn(|context| {
         let mut is_done = true;
@@ -181,6 +192,23 @@ async fn plans_are_filtered_and_counted(place: Place) {
     }];
     assert_eq!(catalog.plans(world.account, &wanted, page).await.unwrap().total, 1);
     assert_eq!(catalog.plans(world.other, &wanted, page).await.unwrap().total, 0);
+}
+
+async fn a_plan_changes_as_it_was_read_and_hides_when_it_is_deleted(place: Place) {
+    let catalog = open(&place).await;
+    let world = World::make(&catalog).await;
+    let read = catalog.plan(world.account, &world.plan).await.unwrap().unwrap();
+    let renamed = PlanRow { name: "new".to_owned(), ..read };
+    assert!(catalog.update_plan(&renamed, &[run()], NOW).await.unwrap());
+    assert!(!catalog.update_plan(&renamed, &[run()], NOW).await.unwrap());
+    assert_eq!(catalog.plan(world.account, &world.plan).await.unwrap().unwrap().name, "new");
+    catalog.insert_job(&world.planned_job(1), NOW).await.unwrap();
+    assert!(!catalog.delete_plan(world.account, &world.plan, true, NOW).await.unwrap());
+    assert!(!catalog.delete_plan(world.other, &world.plan, false, NOW).await.unwrap());
+    assert_eq!(catalog.due_runs(NOW).await.unwrap().len(), 1);
+    assert!(catalog.delete_plan(world.account, &world.plan, false, NOW).await.unwrap());
+    assert!(catalog.due_runs(NOW).await.unwrap().is_empty());
+    assert!(catalog.plan(world.account, &world.plan).await.unwrap().is_none());
 }
 
 async fn labels_are_written_on_all_things_or_on_none(place: Place) {

@@ -11,6 +11,12 @@ use crate::alibaba::{Params, WireError};
 const OPERATORS: &str = "It must be one of EQUAL, NOT_EQUAL, GREATER_THAN, GREATER_THAN_OR_EQUAL, LESS_THAN, LESS_THAN_OR_EQUAL, \
      BETWEEN and IN.";
 
+/// Of more filters, or of one with more values, a database would make no sense.
+const MOST_FILTERS: usize = 50;
+const MOST_VALUES: usize = 500;
+/// Characters of a value that a refusal repeats.
+const MOST_SHOWN: usize = 200;
+
 /// What a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
@@ -58,7 +64,13 @@ pub(super) const RESTORE_KEYS: Keys = &[
 
 /// The conditions in `Filters.N`.
 pub(super) fn conditions(params: &Params, keys: Keys) -> Result<Vec<JobCondition>, WireError> {
-    params.structs("Filters").iter().map(|(place, filter)| condition(place, filter, keys)).collect()
+    let filters = params.structs("Filters");
+    let given = filters.len();
+    if given > MOST_FILTERS {
+        let accepted = format!("At most {MOST_FILTERS} filters are accepted.");
+        return Err(WireError::invalid("Filters", &given.to_string(), accepted));
+    }
+    filters.iter().map(|(place, filter)| condition(place, filter, keys)).collect()
 }
 
 fn condition(place: &str, filter: &Params, keys: Keys) -> Result<JobCondition, WireError> {
@@ -143,7 +155,7 @@ fn values(place: &str, filter: &Params, comparison: Comparison) -> Result<Vec<St
         _ => given.into_iter().map(str::to_owned).collect(),
     };
     let (is_right, accepted) = match comparison {
-        Comparison::In => (!values.is_empty(), "IN takes one or more values."),
+        Comparison::In => ((1..=MOST_VALUES).contains(&values.len()), "IN takes 1 to 500 values."),
         Comparison::Between => (values.len() == 2, "BETWEEN takes two values, both included."),
         _ => (values.len() == 1, "This operator takes one value."),
     };
@@ -153,7 +165,8 @@ fn values(place: &str, filter: &Params, comparison: Comparison) -> Result<Vec<St
     if values.is_empty() {
         return Err(WireError::missing(&name));
     }
-    Err(WireError::invalid(&name, &values.join(","), accepted))
+    let shown: String = values.join(",").chars().take(MOST_SHOWN).collect();
+    Err(WireError::invalid(&name, &shown, accepted))
 }
 
 #[cfg(test)]

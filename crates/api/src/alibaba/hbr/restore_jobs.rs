@@ -1,7 +1,7 @@
 //! CreateRestoreJob, DescribeRestoreJobs2, CancelRestoreJob.
 
 use lifeboat_model::files::{ConflictPolicy, FilesRestoreSpec, check_patterns};
-use lifeboat_model::filter::Order;
+use lifeboat_model::filter::{JobCondition, Order, TextComparison, TextField};
 use lifeboat_model::id::{ClientId, InstanceId};
 use lifeboat_model::job::{JobKind, JobState};
 use lifeboat_model::plan::{Place, RestoreSpec, SourceType};
@@ -113,12 +113,30 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
         kind: Some(JobKind::Restore),
         source_types: restore_type.map(str::to_owned).into_iter().collect(),
         edition: Some(call.edition()?.to_owned()),
-        conditions: conditions(&call.params, RESTORE_KEYS)?,
+        only_top_level: false,
+        conditions: conditions(&call.params, RESTORE_KEYS)?.into_iter().flat_map(as_shown).collect(),
         order: Order::NewestFirst,
     };
     let found = call.service.jobs(&call.caller, &filter, page).await.map_err(|error| refuse(&error))?;
     let rows: Vec<_> = found.rows.iter().map(view).collect();
     Ok(paged(json!({ "RestoreJobs": { "RestoreJob": rows } }), page, found.total))
+}
+
+/// A job that is queued is shown as created, and so it is found.
+fn as_shown(condition: JobCondition) -> Vec<JobCondition> {
+    let JobCondition::Text { field: TextField::State, comparison, values } = condition else {
+        return vec![condition];
+    };
+    let (created, queued) = (JobState::Created.as_str(), JobState::Queued.as_str());
+    let mut shown: Vec<String> = values.into_iter().filter(|value| value != queued).collect();
+    if shown.iter().any(|value| value == created) {
+        shown.push(queued.to_owned());
+    }
+    let state = |comparison, values| JobCondition::Text { field: TextField::State, comparison, values };
+    match comparison {
+        TextComparison::NotEqual => shown.into_iter().map(|value| state(comparison, vec![value])).collect(),
+        TextComparison::Equal | TextComparison::In => vec![state(TextComparison::In, shown)],
+    }
 }
 
 fn view(job: &JobRow) -> Value {
@@ -173,4 +191,31 @@ pub(super) async fn cancel(call: Call<'_>) -> Answer {
     let id = call.params.required("RestoreId")?;
     call.service.cancel_job(&call.caller, JobKind::Restore, id).await.map_err(|error| refuse(&error))?;
     Ok(nothing())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queued_job_is_found_by_the_word_it_is_shown_with() {
+        let state = |comparison, values: &[&str]| JobCondition::Text {
+            field: TextField::State,
+            comparison,
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        };
+        use TextComparison::{Equal, In, NotEqual};
+        for (asked, looked_for) in [
+            (state(Equal, &["CREATED"]), vec![state(In, &["CREATED", "QUEUED"])]),
+            (state(Equal, &["QUEUED"]), vec![state(In, &[])]),
+            (state(In, &["QUEUED", "FAILED"]), vec![state(In, &["FAILED"])]),
+            (
+                state(NotEqual, &["CREATED"]),
+                vec![state(NotEqual, &["CREATED"]), state(NotEqual, &["QUEUED"])],
+            ),
+            (state(NotEqual, &["QUEUED"]), vec![]),
+        ] {
+            assert_eq!(as_shown(asked.clone()), looked_for, "{asked:?}");
+        }
+    }
 }
