@@ -204,7 +204,7 @@ fn storage(app: &App, place: &Path) -> Arc<dyn Storage> {
     let patient = Retry::new(local, policy, Arc::new(RealPace), cancel());
     let bytes = |kib: Option<NonZeroU32>| kib.map(NonZeroU64::from).and_then(|kib| kib.checked_mul(KIB));
     let rates = Rates { upload: bytes(args.limit_upload), download: bytes(args.limit_download) };
-    let throttled = Throttle::new(patient, rates, Arc::new(RealPace), cancel());
+    let throttled = Throttle::new(patient, Arc::new(rates), Arc::new(RealPace), cancel());
     match &args.cache_dir {
         None => Arc::new(throttled),
         // One folder for each place; what another vault left there is not in this one and never served.

@@ -160,6 +160,7 @@ impl Service {
         let spec: BackupSpec = serde_json::from_str(&job.spec).map_err(|_| strange())?;
         self.may_still_cross(job.account, spec.cross.as_ref(), "hbr:CreateBackupJob").await?;
         let parent = self.catalog.latest_snapshot_like(job).await?;
+        let speed_limit = spec.speed_limit.as_deref().map(str::parse).transpose().map_err(|_| strange())?;
         let tags = [Some(format!("job={}", job.id)), job.plan.as_ref().map(|plan| format!("plan={plan}"))];
         let order = BackupOrder {
             vault,
@@ -167,7 +168,7 @@ impl Service {
             tags: tags.into_iter().flatten().collect(),
             parent,
             allowed,
-            kib_per_second: None,
+            speed_limit,
             workers: workers(),
         };
         Ok(Order::Backup(order))

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lifeboat_adapters::files::{FilesOptions, FilesSource, OpenError};
 use lifeboat_model::plan::BackupSpec;
+use lifeboat_model::speed_limit::SpeedLimit;
 use lifeboat_repository::Ctx;
 use lifeboat_repository::backup::{BackupOptions, BackupReport, ChangeDetection};
 use lifeboat_repository::id::{BlobId, SnapshotId};
@@ -34,7 +35,7 @@ pub struct BackupOrder {
     pub parent: Option<String>,
     /// The folders that may be read.
     pub allowed: Vec<PathBuf>,
-    pub kib_per_second: Option<u64>,
+    pub speed_limit: Option<SpeedLimit>,
     pub workers: usize,
 }
 
@@ -48,7 +49,7 @@ struct Sources<S> {
 /// Runs a backup. What could not be read is told to `progress`; an error means that there is no snapshot.
 pub fn back_up(order: &BackupOrder, progress: &Arc<Progress>, ctx: &Ctx) -> Result<Done, JobError> {
     let sources = open_sources(order, progress, ctx)?;
-    let repository = order.vault.open(order.kib_per_second, ctx).map_err(JobError::of_vault)?;
+    let repository = order.vault.open(order.speed_limit.as_ref(), ctx).map_err(JobError::of_vault)?;
     let saved = order
         .vault
         .locked(&repository, ctx, |lock| save(order, (&repository, lock), sources, (progress, ctx)));

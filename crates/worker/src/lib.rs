@@ -10,6 +10,7 @@ mod progress;
 mod report;
 mod restore;
 mod rules;
+mod speed;
 mod vault;
 
 pub use self::backup::{BackupOrder, back_up};

@@ -1,19 +1,19 @@
 //! Opening and making vaults in folders of this machine.
 
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lifeboat_model::speed_limit::SpeedLimit;
 use lifeboat_repository::clock::{RealPace, Time};
 use lifeboat_repository::config::Version;
 use lifeboat_repository::key::{KdfCost, KeyOrigin, Password};
 use lifeboat_repository::lock::{Holder, LockGuard, LockMode, LockOptions};
 use lifeboat_repository::pack::Compression;
 use lifeboat_repository::repository::{NewRepository, Repository, Settings};
-use lifeboat_repository::storage::{
-    Interruptible, LocalStorage, Rates, Retry, RetryPolicy, Storage, Throttle,
-};
+use lifeboat_repository::storage::{Interruptible, LocalStorage, Retry, RetryPolicy, Storage, Throttle};
 use lifeboat_repository::{Ctx, Error, Result};
+
+use crate::speed::Hourly;
 
 /// How to get into a vault, and who says so.
 #[derive(Clone)]
@@ -37,27 +37,22 @@ impl VaultAccess {
         }
     }
 
-    fn storage(&self, kib_per_second: Option<u64>, ctx: &Ctx) -> Arc<dyn Storage> {
+    fn storage(&self, limit: Option<&SpeedLimit>, ctx: &Ctx) -> Arc<dyn Storage> {
         let cancel = || ctx.cancel.clone();
         let local = Interruptible::new(Arc::new(LocalStorage::new(&self.place)), cancel());
         let patient = Retry::new(local, RetryPolicy::default(), Arc::new(RealPace), cancel());
-        let rate = kib_per_second.and_then(|rate| NonZeroU64::new(rate.saturating_mul(1024)));
-        match rate {
+        match limit {
             None => Arc::new(patient),
-            Some(rate) => {
-                let rates = Rates { upload: Some(rate), download: Some(rate) };
+            Some(limit) => {
+                let rates = Arc::new(Hourly { limit: limit.clone(), time: self.time.clone() });
                 Arc::new(Throttle::new(patient, rates, Arc::new(RealPace), cancel()))
             }
         }
     }
 
     /// Opens the vault, whose storage gives up when `ctx` is cancelled.
-    pub(crate) fn open(&self, kib_per_second: Option<u64>, ctx: &Ctx) -> Result<Repository> {
-        Repository::open(
-            self.storage(kib_per_second, ctx),
-            &Password::new(self.password.as_str()),
-            self.settings(),
-        )
+    pub(crate) fn open(&self, limit: Option<&SpeedLimit>, ctx: &Ctx) -> Result<Repository> {
+        Repository::open(self.storage(limit, ctx), &Password::new(self.password.as_str()), self.settings())
     }
 
     /// Runs `work` with a shared lock that is kept fresh meanwhile.

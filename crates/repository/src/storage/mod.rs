@@ -25,7 +25,7 @@ pub use interruptible::Interruptible;
 pub use local::LocalStorage;
 pub use mem::MemStorage;
 pub use retry::{Retry, RetryPolicy};
-pub use throttle::{Rates, Throttle};
+pub use throttle::{RateSource, Rates, Throttle};
 
 /// The six kinds of files of a repository (restic: Design, section "Repository Layout").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

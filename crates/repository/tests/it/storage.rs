@@ -9,8 +9,8 @@ use lifeboat_repository::Cancel;
 use lifeboat_repository::clock::{Pace, RealPace};
 use lifeboat_repository::id::Id;
 use lifeboat_repository::storage::{
-    Body, Cache, FileId, FileKind, Interruptible, LocalStorage, MemStorage, Rates, Retry, RetryPolicy,
-    Storage, StorageError, StorageErrorKind, Stored, Throttle, list_ids,
+    Body, Cache, FileId, FileKind, Interruptible, LocalStorage, MemStorage, RateSource, Rates, Retry,
+    RetryPolicy, Storage, StorageError, StorageErrorKind, Stored, Throttle, list_ids,
 };
 use lifeboat_testkit::storage::{Fault, FaultStorage, Op, storage_suite};
 use lifeboat_testkit::time::FakeTime;
@@ -71,7 +71,7 @@ fn retry<S: Storage>(inner: S, fake: &Arc<FakeTime>, cancel: &Cancel) -> Retry<S
 
 fn throttle<S: Storage>(inner: S, fake: &Arc<FakeTime>, cancel: &Cancel) -> Throttle<S> {
     let rates = Rates { upload: NonZeroU64::new(1000), download: NonZeroU64::new(2000) };
-    Throttle::new(inner, rates, Arc::<FakeTime>::clone(fake), cancel.clone())
+    Throttle::new(inner, Arc::new(rates), Arc::<FakeTime>::clone(fake), cancel.clone())
 }
 
 fn file(kind: FileKind, content: &[u8]) -> (FileId, Body) {
@@ -178,14 +178,47 @@ fn a_throttled_storage_moves_so_many_bytes_a_second() {
     let fake = Arc::<FakeTime>::default();
     let storage = throttle(MemStorage::new(), &fake, &Cancel::default());
     let (file, body) = file(FileKind::Pack, &[7; 500]);
-    for _ in 0..11 {
+    for _ in 0..10 {
         storage.put(file, &body).unwrap();
     }
-    assert_eq!(fake.uptime(), Duration::from_secs(5), "ten were waited for at 1000 bytes a second");
-    for _ in 0..9 {
+    assert_eq!(fake.uptime(), Duration::from_secs(5), "ten at 1000 bytes a second");
+    for _ in 0..8 {
         storage.read(file, 0..500).unwrap();
     }
     assert_eq!(fake.uptime(), Duration::from_secs(7), "eight at 2000");
+    fake.pass(Duration::from_secs(60));
+    storage.put(file, &body).unwrap();
+    assert_eq!(fake.uptime(), Duration::from_millis(67_500), "time that nobody used is gone");
+    let lock = FileId::new(FileKind::Lock, file.id);
+    storage.put(lock, &body).unwrap();
+    assert_eq!(fake.uptime(), Duration::from_millis(67_500), "locks pass");
+}
+
+/// So many bytes a second until each of these moments, and then as many as can be.
+struct Stepped(Arc<FakeTime>, Vec<(u64, u64)>);
+
+impl RateSource for Stepped {
+    fn rates(&self) -> (Rates, Duration) {
+        let now = self.0.uptime();
+        let step = self.1.iter().find(|(until, _)| Duration::from_secs(*until) > now);
+        let rate = step.and_then(|(_, rate)| NonZeroU64::new(*rate));
+        let left = step.map_or(Duration::MAX, |(until, _)| Duration::from_secs(*until) - now);
+        (Rates { upload: rate, download: rate }, left)
+    }
+}
+
+#[test]
+fn a_rate_that_changes_counts_at_once_for_who_waits_already() {
+    let fake = Arc::<FakeTime>::default();
+    let rates = Arc::new(Stepped(Arc::clone(&fake), vec![(10, 100), (20, 400)]));
+    let storage = Throttle::new(MemStorage::new(), rates, Arc::<FakeTime>::clone(&fake), Cancel::default());
+    let (first, body) = file(FileKind::Pack, &[7; 3000]);
+    storage.put(first, &body).unwrap();
+    assert_eq!(fake.uptime(), Duration::from_secs(15), "1000 bytes in 10 seconds and 2000 in 5");
+    storage.put(first, &body).unwrap();
+    assert_eq!(fake.uptime(), Duration::from_secs(20), "2000 in 5 seconds, and then there is no limit");
+    storage.put(first, &body).unwrap();
+    assert_eq!(fake.uptime(), Duration::from_secs(20));
 }
 
 #[test]
@@ -193,7 +226,6 @@ fn a_throttled_call_ends_with_the_cancellation() {
     let cancel = Cancel::default();
     let storage = throttle(MemStorage::new(), &Arc::default(), &cancel);
     let (file, body) = file(FileKind::Pack, &[7; 500]);
-    storage.put(file, &body).unwrap();
     cancel.cancel();
     assert_eq!(storage.put(file, &body).unwrap_err().kind, StorageErrorKind::Cancelled);
 }

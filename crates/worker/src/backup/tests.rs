@@ -114,7 +114,7 @@ fn order() -> BackupOrder {
         tags: Vec::new(),
         parent: None,
         allowed: Vec::new(),
-        kib_per_second: None,
+        speed_limit: None,
         workers: 1,
     }
 }

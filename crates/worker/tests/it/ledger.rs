@@ -180,6 +180,18 @@ fn rules_take_absolute_paths_and_names_in_folders() {
 }
 
 #[test]
+fn a_limit_holds_in_real_time() {
+    let scene = Scene::new();
+    scene.write("a", random(3, 1_500_000));
+    let mut order = scene.order(&[&scene.source()], None);
+    order.speed_limit = Some("0:24:1024".parse().unwrap());
+    let began = std::time::Instant::now();
+    let ran = scene.back_up(&order);
+    let needed = ran.counters.bytes_actual as f64 / (1024.0 * 1024.0);
+    assert!(began.elapsed().as_secs_f64() >= needed, "{:?} for {needed} s", began.elapsed());
+}
+
+#[test]
 fn nothing_outside_the_allowed_folders_is_read() {
     let scene = Scene::new();
     scene.write("inside/a", "a");

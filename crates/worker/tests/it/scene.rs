@@ -72,7 +72,7 @@ impl Scene {
             tags: Vec::new(),
             parent: parent.map(Ran::snapshot),
             allowed: vec![PathBuf::from("/")],
-            kib_per_second: None,
+            speed_limit: None,
             workers: 2,
         }
     }
