@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use lifeboat_model::id::AccountId;
+use lifeboat_service::Caller;
 
 /// A request whose body has been read.
 #[derive(Clone, Debug)]
@@ -39,4 +41,25 @@ pub struct Reply {
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
+}
+
+/// What the log says of a request; what is not known yet when it is refused is absent.
+#[derive(Clone, Debug, Default)]
+pub struct Note {
+    /// An operation that there is.
+    pub action: Option<String>,
+    /// Who asked, once his signature was found right.
+    pub account: Option<AccountId>,
+    pub user: Option<String>,
+    pub access_key_id: Option<String>,
+    /// The code of a refusal.
+    pub code: Option<String>,
+}
+
+impl Note {
+    pub(crate) fn caller(&mut self, caller: &Caller) {
+        self.account = Some(caller.account);
+        self.user.clone_from(&caller.user);
+        self.access_key_id = Some(caller.access_key_id.clone());
+    }
 }

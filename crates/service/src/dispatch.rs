@@ -61,8 +61,12 @@ impl Dispatcher {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
-        self.service.running.stop();
         let all = u32::try_from(self.service.limits.jobs_at_once).unwrap_or(u32::MAX);
+        // What ends by itself in time need not be begun again.
+        if tokio::time::timeout(self.service.limits.stop_waits, self.slots.acquire_many(all)).await.is_ok() {
+            return;
+        }
+        self.service.running.stop();
         if tokio::time::timeout(STOP_WITHIN, self.slots.acquire_many(all)).await.is_err() {
             warn!("some jobs do not stop in time and are left to their leases");
         }

@@ -9,6 +9,7 @@ mod browse;
 mod cross_account;
 mod dispatch;
 mod error;
+mod figures;
 mod jobs;
 mod nonces;
 mod paging;
@@ -42,6 +43,7 @@ pub use self::browse::BrowseRequest;
 pub use self::cross_account::Crossing;
 pub use self::dispatch::Dispatcher;
 pub use self::error::{Invalid, Missing, ServiceError};
+pub use self::figures::EndedJobs;
 use self::nonces::Nonces;
 pub use self::plans::{NewPlanRequest, NewPlanRule, PlanChange};
 pub use self::reports::{LinkError, ReportKeys, TempLink};
@@ -55,7 +57,8 @@ pub use self::vaults::NewVaultRequest;
 pub use lifeboat_catalog::{
     AccessKeyRow, AccountRow, AttachedDocument, AuditRow, Catalog, ClientRow, CrossAccountRow, DocumentOwner,
     JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow, RoleRow, SnapshotColumn,
-    SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue, TaskRow, UserRow, VaultFilter, VaultRow,
+    SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue, SourceFigure, TaskRow, UserRow,
+    VaultFilter, VaultRow,
 };
 pub use lifeboat_worker::{Entry, Folder, Listing};
 
@@ -94,6 +97,8 @@ pub struct Limits {
     pub client_paths: Vec<PathBuf>,
     /// How long the files about a job are kept.
     pub reports_kept: Duration,
+    /// How long a stop waits for jobs to end by themselves.
+    pub stop_waits: Duration,
 }
 
 impl Default for Limits {
@@ -105,6 +110,7 @@ impl Default for Limits {
             job_waits: Duration::from_secs(24 * 60 * 60),
             client_paths: vec![PathBuf::from("/")],
             reports_kept: Duration::from_secs(90 * 24 * 60 * 60),
+            stop_waits: Duration::from_secs(10),
         }
     }
 }
@@ -128,6 +134,7 @@ pub struct Service {
     pub(crate) temp_folder: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) nonces: Arc<Nonces>,
+    pub(crate) figures: Arc<figures::Figures>,
     /// There is something to do.
     pub(crate) wake: Arc<Notify>,
     pub(crate) running: Arc<running::Running>,

@@ -178,6 +178,7 @@ impl Held<'_> {
             let now = service.now();
             match service.catalog.finish_job((id, self.fence), (&finished, running_millis), now).await {
                 Ok(true) => {
+                    service.figures.note(&self.job.kind, finished.outcome.state(), &finished.counters);
                     let state = finished.outcome.state().as_str();
                     info!(job.id = %id, job.state = state, "finished job {id}");
                     return;

@@ -59,6 +59,7 @@ impl Start {
             temp_folder: self.temp_folder,
             limits: self.limits,
             nonces: Arc::default(),
+            figures: Arc::default(),
             wake: Arc::default(),
             running: Arc::default(),
             browsing: Arc::new(Semaphore::new(BROWSING_AT_ONCE)),

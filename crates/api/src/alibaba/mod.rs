@@ -20,7 +20,7 @@ pub(crate) use self::hbr::{is_on_one_vault, refuse};
 pub use self::params::Params;
 pub use self::reply::{Format, to_xml};
 pub use self::sign::{KeyPair, Signed, SigningError, sign};
-use crate::http_types::{Reply, Request};
+use crate::http_types::{Note, Reply, Request};
 
 /// How far a client's clock may be from ours.
 const MOST_SKEW_MILLIS: i64 = 15 * 60 * 1000;
@@ -40,13 +40,19 @@ pub(crate) struct Call<'a> {
 pub(crate) type Answer = Result<Value, WireError>;
 
 /// Answers a request. `request_id` is unique.
-pub async fn handle(service: &Service, request: &Request, request_id: &str) -> Reply {
+pub async fn handle(service: &Service, request: &Request, request_id: &str) -> (Reply, Note) {
     let host = request.header("host").unwrap_or_default();
     let format = format_of(request);
-    match answer(service, request, request_id).await {
+    let mut note = Note::default();
+    let reply = match answer(service, request, request_id, &mut note).await {
         Ok((action, body)) => reply::answer(format, &action, &body),
-        Err(error) => reply::refusal(format, &error, request_id, &host),
-    }
+        Err(error) => {
+            let reply = reply::refusal(format, &error, request_id, &host);
+            note.code = Some(error.code);
+            reply
+        }
+    };
+    (reply, note)
 }
 
 /// Of the newer signature answers are always JSON; the older one asks.
@@ -68,10 +74,12 @@ async fn answer(
     service: &Service,
     request: &Request,
     request_id: &str,
+    note: &mut Note,
 ) -> Result<(String, Value), WireError> {
     check_target(request)?;
     let signed = Signed::read(request)?;
     let caller = authenticate(service, &signed).await?;
+    note.caller(&caller);
     if signed.version != hbr::VERSION {
         let what = format!("The version {:?} is not one of a product that is served here.", signed.version);
         return Err(WireError::bad_request("InvalidVersion", what));
@@ -79,6 +87,7 @@ async fn answer(
     if !hbr::ACTIONS.contains(&signed.action.as_str()) {
         return Err(unknown_action(&signed.action));
     }
+    note.action = Some(signed.action.clone());
     let context = RequestContext {
         source_ip: request.peer,
         is_secure: request.is_secure,

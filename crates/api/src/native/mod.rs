@@ -32,7 +32,7 @@ pub use self::routes::operations;
 pub use self::snapshots::Snapshot;
 pub use self::vaults::{CreatedVault, NewVault, Task, Vault};
 use crate::alibaba::{Params, Signed, WireError, authenticate, is_on_one_vault, refuse};
-use crate::http_types::{Reply, Request};
+use crate::http_types::{Note, Reply, Request};
 use routes::Route;
 
 /// What all paths begin with.
@@ -84,25 +84,29 @@ pub struct Refusal {
 }
 
 /// Answers a request whose path begins with [`PREFIX`]. `request_id` is unique.
-pub async fn handle(service: &Service, request: &Request, request_id: &str) -> Reply {
+pub async fn handle(service: &Service, request: &Request, request_id: &str) -> (Reply, Note) {
+    let mut note = Note::default();
     let answered = match request.path.strip_prefix(PREFIX) {
         Some("/openapi.json") => Ok(openapi::document()),
-        path => answer(service, request, path.unwrap_or_default()).await,
+        path => answer(service, request, path.unwrap_or_default(), &mut note).await,
     };
     let (status, body) = match answered {
         Ok(body) => (StatusCode::OK, body),
         Err(WireError { status, code, message, denied }) => {
+            note.code = Some(code.clone());
             (status, json!(Refusal { code, message, request_id: request_id.to_owned(), denied }))
         }
     };
     let content_type = "application/json;charset=utf-8";
-    Reply { status, content_type, headers: Vec::new(), body: Bytes::from(body.to_string()) }
+    (Reply { status, content_type, headers: Vec::new(), body: Bytes::from(body.to_string()) }, note)
 }
 
-async fn answer(service: &Service, request: &Request, path: &str) -> Answer {
+async fn answer(service: &Service, request: &Request, path: &str, note: &mut Note) -> Answer {
     let (route, ids) = Route::find(&request.method, path)?;
+    note.action = Some(route.action().to_owned());
     let signed = signed_for(route, request)?;
     let caller = authenticate(service, &signed).await?;
+    note.caller(&caller);
     if let Some((name, _)) = signed.params.iter().find(|(name, _)| !route.takes(name)) {
         let names: Vec<_> = route.query.iter().map(|field| field.name).collect();
         let what = format!("The parameter {name:?} is not known here; known are: {}.", names.join(", "));

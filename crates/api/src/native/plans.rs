@@ -7,7 +7,7 @@ use lifeboat_model::plan::{
 };
 use lifeboat_model::schedule::Schedule;
 use lifeboat_model::speed_limit::SpeedLimit;
-use lifeboat_service::{ClientRow, NewPlanRequest, PlanRow};
+use lifeboat_service::{ClientRow, NewPlanRequest, PlanChange, PlanRow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +168,27 @@ pub(super) async fn execute(call: &Call<'_>, _: Nothing) -> Result<StartedJob, W
     let id = call.id("plan")?;
     let job = call.service.execute_plan(&call.caller, &id, None).await.map_err(|error| refuse(&error))?;
     Ok(StartedJob { job_id: job.into() })
+}
+
+pub(super) async fn enable(call: &Call<'_>, _: Nothing) -> Result<Plan, WireError> {
+    set_disabled(call, false).await
+}
+
+pub(super) async fn disable(call: &Call<'_>, _: Nothing) -> Result<Plan, WireError> {
+    set_disabled(call, true).await
+}
+
+async fn set_disabled(call: &Call<'_>, is_disabled: bool) -> Result<Plan, WireError> {
+    let id = call.id("plan")?;
+    let change = PlanChange { is_disabled: Some(is_disabled), ..PlanChange::default() };
+    call.service.update_plan(&call.caller, &id, change).await.map_err(|error| refuse(&error))?;
+    show(call, Nothing {}).await
+}
+
+pub(super) async fn delete(call: &Call<'_>, _: Nothing) -> Result<Nothing, WireError> {
+    let id = call.id("plan")?;
+    call.service.delete_plan(&call.caller, &id, false).await.map_err(|error| refuse(&error))?;
+    Ok(Nothing {})
 }
 
 impl From<PlanRow> for Plan {

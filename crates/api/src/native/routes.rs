@@ -88,6 +88,12 @@ pub(super) static ROUTES: &[Route] = routes! {
     POST "/plans" ["hbr:CreateBackupPlan"] (NONE) plans::create[plans::NewPlan] -> plans::CreatedPlan, "Make a plan";
     GET "/plans" ["hbr:DescribeBackupPlans"] (PLANS) plans::list[Nothing] -> List<plans::Plan>, "List plans, newest first";
     GET "/plans/{plan}" ["hbr:DescribeBackupPlans"] (NONE) plans::show[Nothing] -> plans::Plan, "Show a plan";
+    DELETE "/plans/{plan}" ["hbr:DeleteBackupPlan"] (NONE) plans::delete[Nothing] -> Nothing,
+        "Delete a plan; its jobs and snapshots stay";
+    POST "/plans/{plan}/enable" ["hbr:EnableBackupPlan"] (NONE) plans::enable[Nothing] -> plans::Plan,
+        "Let a plan run by itself";
+    POST "/plans/{plan}/disable" ["hbr:DisableBackupPlan"] (NONE) plans::disable[Nothing] -> plans::Plan,
+        "Let a plan run only when it is told to";
     POST "/plans/{plan}/execute" ["hbr:ExecuteBackupPlan"] (NONE) plans::execute[Nothing] -> plans::StartedJob,
         "Run a plan now";
     GET "/jobs" ["hbr:DescribeBackupJobs2", "hbr:DescribeRestoreJobs2"] (JOBS) jobs::list[Nothing] -> List<jobs::Job>,

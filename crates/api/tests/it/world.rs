@@ -151,7 +151,7 @@ impl World {
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: &Request) -> Reply {
-        handle(&self.service, request, &format!("request-{}", self.number())).await
+        handle(&self.service, request, &format!("request-{}", self.number())).await.0
     }
 
     fn number(&self) -> u64 {

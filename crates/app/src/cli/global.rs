@@ -39,6 +39,10 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) credentials: Option<PathBuf>,
 
+    /// Certificates to trust beside those of public authorities (PEM) [default: $LIFEBOAT_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+
     /// Print JSON, one object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,

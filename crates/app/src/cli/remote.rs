@@ -70,10 +70,13 @@ pub(crate) enum PlanAction {
     /// List plans, those into --vault if that is given
     List(LimitArgs),
     /// Show a plan
-    Show {
-        #[arg(value_name = "PLAN")]
-        plan: String,
-    },
+    Show(PlanName),
+    /// Let a plan run by itself
+    Enable(PlanName),
+    /// Let a plan run only when it is told to
+    Disable(PlanName),
+    /// Delete a plan; its jobs and snapshots stay
+    Delete(PlanName),
     /// Run a plan now
     Execute {
         #[arg(value_name = "PLAN")]
@@ -82,6 +85,13 @@ pub(crate) enum PlanAction {
         #[arg(long)]
         watch: bool,
     },
+}
+
+/// Names a plan.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlanName {
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: String,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::server::{DatabaseUrl, Region};
 
 /// Serve the APIs of cloud backup services from this machine
 #[derive(Debug, Args)]
@@ -11,13 +14,58 @@ pub(crate) struct ServerArgs {
     /// Where the server keeps its vaults, its catalog and its keys [default: $XDG_DATA_HOME/lifeboat/server]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Where to listen
-    #[arg(long, value_name = "ADDR", default_value = crate::server::DEFAULT_ADDRESS)]
-    pub(crate) listen: SocketAddr,
+    /// Where to listen [default: 127.0.0.1:8787]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// A file that configures the server; options win over what it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Say whether the configuration is right, and start nothing
+    #[arg(long)]
+    pub(crate) check_config: bool,
     /// The catalog's database, as postgres://user:password@host/database [default: a file in DIR]
     #[arg(long, value_name = "URL")]
-    pub(crate) database: Option<String>,
+    pub(crate) database: Option<DatabaseUrl>,
+    /// Where vaults are made [default: DIR/vaults]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) vault_root: Option<PathBuf>,
+    /// The region that the server says it is in [default: cn-hangzhou]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) region: Option<Region>,
+    /// The certificate to serve TLS with, and those above it (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Listen beyond this machine without TLS
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// To whom /metrics answers [default: local]
+    #[arg(long, value_enum, value_name = "WHOM")]
+    pub(crate) metrics: Option<MetricsFor>,
+    /// How the log is written [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// Who may read the figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MetricsFor {
+    /// This machine
+    #[default]
+    Local,
+    Everybody,
+    Nobody,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    /// One object a line
+    Json,
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -15,9 +17,15 @@ use lifeboat_api::http_types::Request;
 use lifeboat_api::native::{PREFIX, Refusal, VERSION, operations};
 use lifeboat_repository::clock::Time;
 use lifeboat_service::Random;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsConnector;
 
 use super::Credentials;
 use crate::server::SystemRandom;
@@ -30,6 +38,8 @@ const MOST_ANSWER_BYTES: usize = 64 << 20;
 pub(super) struct Server {
     host: String,
     port: u16,
+    /// For https.
+    tls: Option<TlsConnector>,
     runtime: Runtime,
 }
 
@@ -61,15 +71,22 @@ pub(super) struct Asked {
 }
 
 impl Server {
-    pub(super) fn parse(url: &str) -> anyhow::Result<Self> {
+    /// `ca_file` holds certificates to trust beside those of public authorities.
+    pub(super) fn parse(url: &str, ca_file: Option<&Path>) -> anyhow::Result<Self> {
         let what = || format!("{url:?} is not the address of a server; write it as http://127.0.0.1:8787");
         let uri: Uri = url.parse().with_context(what)?;
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
-        let (Some(host), Some("http"), true) = (uri.host(), uri.scheme_str(), is_bare) else { bail!(what()) };
+        let (Some(host), true) = (uri.host(), is_bare) else { bail!(what()) };
+        let (port, tls) = match uri.scheme_str() {
+            Some("http") => (80, None),
+            Some("https") => (443, Some(connector(ca_file)?)),
+            _ => bail!(what()),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
             host: host.to_owned(),
-            port: uri.port_u16().unwrap_or(80),
+            port: uri.port_u16().unwrap_or(port),
+            tls,
             runtime: runtime.context("cannot start")?,
         })
     }
@@ -171,17 +188,43 @@ impl Server {
         }
     }
 
-    async fn connect(&self) -> anyhow::Result<TcpStream> {
-        let connecting = TcpStream::connect((self.host.trim_matches(['[', ']']), self.port));
+    async fn connect(&self) -> anyhow::Result<Box<dyn Wire>> {
+        let host = self.host.trim_matches(['[', ']']);
+        let connecting = TcpStream::connect((host, self.port));
         let connected = tokio::time::timeout(CONNECTS_WITHIN, connecting).await;
         let connected = connected.unwrap_or_else(|late| Err(std::io::Error::other(late)));
-        connected.with_context(|| {
-            format!(
-                "no server answers at {}; `lifeboat server` starts one here, --server names another",
-                self.authority()
-            )
-        })
+        let stream = connected.with_context(|| {
+            let at = self.authority();
+            format!("no server answers at {at}; `lifeboat server` starts one here, --server names another")
+        })?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(host.to_owned())
+            .with_context(|| format!("{host} cannot be a server's name"))?;
+        let stream = tokio::time::timeout(CONNECTS_WITHIN, tls.connect(name, stream)).await;
+        let stream = stream.unwrap_or_else(|late| Err(std::io::Error::other(late)));
+        let what =
+            || format!("cannot speak TLS with {}; --ca-file names a certificate to trust", self.authority());
+        Ok(Box::new(stream.with_context(what)?))
     }
+}
+
+/// Bytes to and from a server.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+fn connector(ca_file: Option<&Path>) -> anyhow::Result<TlsConnector> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(file) = ca_file {
+        let cannot = || format!("cannot read the certificates in {}", file.display());
+        for certificate in CertificateDer::pem_file_iter(file).with_context(cannot)? {
+            roots.add(certificate.with_context(cannot)?).with_context(cannot)?;
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .context("cannot prepare TLS")?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()).into())
 }
 
 /// As the parts of paths and queries are written.
@@ -198,11 +241,12 @@ mod tests {
 
     #[test]
     fn a_server_is_a_host_and_a_port() {
-        let server = Server::parse("http://[::1]:8787/").unwrap();
+        let server = Server::parse("http://[::1]:8787/", None).unwrap();
         assert_eq!((server.host.as_str(), server.port), ("[::1]", 8787));
-        assert_eq!(Server::parse("http://backup.example").unwrap().port, 80);
+        assert_eq!(Server::parse("http://backup.example", None).unwrap().port, 80);
+        assert_eq!(Server::parse("https://backup.example", None).unwrap().port, 443);
         for wrong in ["", "backup.example", "ftp://x", "http://x/y", "http://x?y=z"] {
-            assert!(Server::parse(wrong).is_err(), "{wrong}");
+            assert!(Server::parse(wrong, None).is_err(), "{wrong}");
         }
     }
 

@@ -75,11 +75,16 @@ impl<'a> Remote<'a> {
             .clone()
             .or_else(|| Some(named("LIFEBOAT_SERVER")?.to_string_lossy().into_owned()));
         let url = url.unwrap_or_else(|| format!("http://{DEFAULT_ADDRESS}"));
-        Ok(Self { app, server: Server::parse(&url)?, credentials })
+        let ca_file = app.args.ca_file.clone().or_else(|| named("LIFEBOAT_CA_FILE"));
+        Ok(Self { app, server: Server::parse(&url, ca_file.as_deref())?, credentials })
     }
 
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str, ids: &[&str]) -> anyhow::Result<T> {
         self.call(("GET", path), ids, &[], &json!({}))
+    }
+
+    pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str, ids: &[&str]) -> anyhow::Result<T> {
+        self.call(("DELETE", path), ids, &[], &json!({}))
     }
 
     pub(crate) fn post<T: DeserializeOwned>(

@@ -1,11 +1,11 @@
 //! `plan`: which files go into which vault, and when.
 
 use anyhow::Context;
-use lifeboat_api::native::{CreatedPlan, NewPlan, Plan, StartedJob};
+use lifeboat_api::native::{CreatedPlan, NewPlan, Nothing, Plan, StartedJob};
 use serde_json::json;
 
 use super::{Remote, jobs};
-use crate::cli::remote::{NewPlanArgs, PlanAction};
+use crate::cli::remote::{NewPlanArgs, PlanAction, PlanName};
 use crate::exit::Status;
 
 pub(super) fn run(remote: &Remote<'_>, action: &PlanAction) -> anyhow::Result<Status> {
@@ -26,9 +26,21 @@ pub(super) fn run(remote: &Remote<'_>, action: &PlanAction) -> anyhow::Result<St
                 vec![plan.plan_id.clone(), plan.name.clone(), plan.vault_id.clone(), when.to_owned(), paths]
             })
         }
-        PlanAction::Show { plan } => {
+        PlanAction::Show(PlanName { plan }) => {
             let plan: Plan = remote.get("/plans/{plan}", &[plan])?;
             remote.details(&plan)
+        }
+        PlanAction::Enable(PlanName { plan }) => {
+            let is: Plan = remote.post("/plans/{plan}/enable", &[plan], &json!({}))?;
+            remote.made("enabled plan", plan, &is)
+        }
+        PlanAction::Disable(PlanName { plan }) => {
+            let is: Plan = remote.post("/plans/{plan}/disable", &[plan], &json!({}))?;
+            remote.made("disabled plan", plan, &is)
+        }
+        PlanAction::Delete(PlanName { plan }) => {
+            let done: Nothing = remote.delete("/plans/{plan}", &[plan])?;
+            remote.made("deleted plan", plan, &done)
         }
         PlanAction::Execute { plan, watch } => {
             let job: StartedJob = remote.post("/plans/{plan}/execute", &[plan], &json!({}))?;

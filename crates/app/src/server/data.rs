@@ -12,13 +12,19 @@ use anyhow::{Context, bail};
 use lifeboat_model::id::{AccountId, ClientId, InstanceId, random_characters};
 use lifeboat_repository::crypto::fill_random;
 use lifeboat_service::{Random, Root, Secret};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::SystemRandom;
 
 const REGION: &str = "cn-hangzhou";
 
-pub(super) struct DataFolder(PathBuf);
+/// The folder, held by this process alone for as long as this value lives.
+pub(super) struct DataFolder {
+    path: PathBuf,
+    _lock: File,
+}
 
 /// What `root.json` says.
 #[derive(Deserialize, Serialize)]
@@ -32,40 +38,64 @@ pub(super) struct RootFile {
 }
 
 impl DataFolder {
-    /// Makes the folder if it is not there.
+    /// Makes the folder if it is not there, and locks it. The lock goes with the process, however that ends.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
         make_folder(folder)?;
-        Ok(Self(folder.to_owned()))
+        let file = folder.join("server.lock");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
+        let lock = lock.with_context(|| format!("cannot open {}", file.display()))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path: folder.to_owned(), _lock: lock }),
+            Err(Errno::WOULDBLOCK) => {
+                bail!(
+                    "another server works on {}; stop it, or name another folder with --data",
+                    folder.display()
+                )
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot lock {}", file.display())),
+        }
     }
 
     pub(super) fn catalog(&self) -> PathBuf {
-        self.0.join("catalog.sqlite")
+        self.path.join("catalog.sqlite")
     }
 
-    pub(super) fn vaults(&self) -> anyhow::Result<PathBuf> {
-        let folder = self.0.join("vaults");
+    /// Where vaults are made: below this folder, unless another place is given.
+    pub(super) fn vaults(&self, elsewhere: Option<&Path>) -> anyhow::Result<PathBuf> {
+        let folder = elsewhere.map_or_else(|| self.path.join("vaults"), Path::to_owned);
         make_folder(&folder)?;
         Ok(folder)
     }
 
     /// Where files are made that are to be fetched for some time.
     pub(super) fn temp(&self) -> anyhow::Result<PathBuf> {
-        let folder = self.0.join("temp");
+        let folder = self.path.join("temp");
         make_folder(&folder)?;
         Ok(folder)
     }
 
-    pub(super) fn root(&self) -> anyhow::Result<RootFile> {
-        let file = self.0.join("root.json");
-        let new = || serde_json::to_vec_pretty(&RootFile::new()).context("cannot write JSON");
-        let content = read_or_create(&file, new)?;
-        serde_json::from_slice(&content)
-            .with_context(|| format!("{} is not what a root.json is", file.display()))
+    /// What `root.json` says. It is written with `region`; from then on it decides, and another one is refused.
+    pub(super) fn root(&self, region: Option<&str>) -> anyhow::Result<RootFile> {
+        let file = self.path.join("root.json");
+        let new = RootFile::new(region.unwrap_or(REGION));
+        let content = read_or_create(&file, || serde_json::to_vec_pretty(&new).context("cannot write JSON"))?;
+        let root: RootFile = serde_json::from_slice(&content)
+            .with_context(|| format!("{} is not what a root.json is", file.display()))?;
+        match region.filter(|region| *region != root.region) {
+            Some(region) => {
+                bail!(
+                    "the region {region} is asked for, and {} says {}: that cannot change",
+                    file.display(),
+                    root.region
+                )
+            }
+            None => Ok(root),
+        }
     }
 
     /// The key that secrets in the catalog are sealed with.
     pub(super) fn key(&self) -> anyhow::Result<[u8; 32]> {
-        let file = self.0.join("server.key");
+        let file = self.path.join("server.key");
         let new = || {
             let mut key = vec![0; 32];
             fill_random(&mut key);
@@ -79,13 +109,13 @@ impl DataFolder {
 }
 
 impl RootFile {
-    fn new() -> Self {
+    fn new(region: &str) -> Self {
         let characters = || random_characters(SystemRandom.number());
         Self {
             account_id: AccountId::new(SystemRandom.number()).to_string(),
             access_key_id: format!("LTAI{}", characters()),
             access_key_secret: format!("{}{}", characters(), characters()),
-            region: REGION.to_owned(),
+            region: region.to_owned(),
             client_id: ClientId::new(SystemRandom.number()).to_string(),
             instance_id: InstanceId::new(SystemRandom.number()).to_string(),
         }

@@ -1,86 +1,207 @@
-//! HTTP: the health of the server, and one dialect behind everything else.
+//! HTTP: the health of the server, its figures, its own API, and one dialect behind everything else.
+//!
+//! A request is read whole, within a bound of size and of time, before anybody looks at it. Each has one line in the
+//! log, when it is answered. No answer is empty.
 
-use std::future::Future;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request as HttpRequest, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{FromRef, Request as HttpRequest, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use lifeboat_api::http_types::Request;
+use axum::{Extension, Router};
+use lifeboat_api::http_types::{Note, Reply, Request};
 use lifeboat_api::{alibaba, native};
 use lifeboat_service::{Random, Service};
-use tokio::net::TcpListener;
+use serde_json::json;
+use tracing::info;
 
 use super::SystemRandom;
 use super::download::download;
+use super::listen::Peer;
+use super::metrics::Metrics;
+use crate::cli::server::MetricsFor;
 
 /// A request of more bytes is none of ours.
 const MOST_BODY_BYTES: usize = 1 << 20;
-const PATIENCE: Duration = Duration::from_secs(10);
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 
-pub(super) async fn serve(
-    listener: TcpListener,
-    service: Service,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
-    let router = Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/temp/{*key}", get(download))
-        .fallback(dialect)
-        .with_state(service);
-    let router = router.into_make_service_with_connect_info::<SocketAddr>();
-    let (tell, told) = tokio::sync::oneshot::channel::<()>();
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move {
-        stopped.await;
-        drop(tell);
-    });
-    tokio::select! {
-        served = served.into_future() => served.context("cannot serve"),
-        // Connections that go on asking do not keep the server from ending.
-        () = async { drop(told.await); tokio::time::sleep(PATIENCE).await } => Ok(()),
+/// What answers requests.
+#[derive(Clone)]
+pub(super) struct Answering {
+    pub(super) service: Service,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) metrics_for: MetricsFor,
+}
+
+impl FromRef<Answering> for Service {
+    fn from_ref(answering: &Answering) -> Self {
+        answering.service.clone()
     }
 }
 
-async fn ready(State(service): State<Service>) -> Response {
-    match service.ping().await {
+pub(super) fn router(answering: Answering) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/temp/{*key}", get(download))
+        .fallback(dialect)
+        .with_state(answering)
+}
+
+async fn ready(State(answering): State<Answering>) -> Response {
+    match answering.service.ping().await {
         Ok(()) => "ready\n".into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
 
+async fn metrics(State(answering): State<Answering>, Extension(peer): Extension<Peer>) -> Response {
+    if !answering.metrics_for.lets(peer.address) {
+        return (
+            StatusCode::FORBIDDEN,
+            "figures are not for this address; see metrics in the configuration\n",
+        )
+            .into_response();
+    }
+    match answering.metrics.write(&answering.service).await {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+impl MetricsFor {
+    fn lets(self, address: IpAddr) -> bool {
+        match self {
+            Self::Local => address.is_loopback(),
+            Self::Everybody => true,
+            Self::Nobody => false,
+        }
+    }
+}
+
 async fn dialect(
-    State(service): State<Service>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    State(answering): State<Answering>,
+    Extension(peer): Extension<Peer>,
     request: HttpRequest,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, MOST_BODY_BYTES).await else {
-        return (StatusCode::PAYLOAD_TOO_LARGE, "the body is too long\n").into_response();
-    };
-    let request = Request {
-        method: parts.method,
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: parts.headers,
-        body,
-        peer: peer.ip(),
-        is_secure: false,
-    };
+    let began = Instant::now();
     let request_id = request_id();
-    let reply = if request.path == native::PREFIX || request.path.starts_with("/api/") {
-        native::handle(&service, &request, &request_id).await
-    } else {
-        alibaba::handle(&service, &request, &request_id).await
+    let (reply, note) = match read(request, peer).await {
+        Ok(request) => answer(&answering.service, &request, &request_id).await,
+        Err(refusal) => refusal.reply(&request_id),
     };
+    let took = began.elapsed();
+    answering.metrics.note(note.action.as_deref(), reply.status, took);
+    log(&request_id, peer, (&note, &reply), took);
+    respond(reply, &request_id)
+}
+
+async fn answer(service: &Service, request: &Request, request_id: &str) -> (Reply, Note) {
+    match request.path.as_str() {
+        "/" => alibaba::handle(service, request, request_id).await,
+        path if path == native::PREFIX || path.starts_with("/api/") => {
+            native::handle(service, request, request_id).await
+        }
+        path => {
+            let message = format!(
+                "There is nothing at {path:?}; the dialects are at / and the API at {}.",
+                native::PREFIX
+            );
+            Refusal { status: StatusCode::NOT_FOUND, code: "InvalidApi.NotFound", message }.reply(request_id)
+        }
+    }
+}
+
+/// A request that nobody got to see.
+struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    fn reply(self, request_id: &str) -> (Reply, Note) {
+        let body = json!({"RequestId": request_id, "HostId": "", "Code": self.code, "Message": self.message});
+        let reply = Reply {
+            status: self.status,
+            content_type: "application/json;charset=utf-8",
+            headers: Vec::new(),
+            body: body.to_string().into(),
+        };
+        (reply, Note { code: Some(self.code.to_owned()), ..Note::default() })
+    }
+}
+
+async fn read(request: HttpRequest, peer: Peer) -> Result<Request, Refusal> {
+    let (parts, body) = request.into_parts();
+    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MOST_BODY_BYTES)).await;
+    let body = read.map_err(|_| Refusal {
+        status: StatusCode::REQUEST_TIMEOUT,
+        code: "RequestTimeout",
+        message: format!("The body did not come within {} seconds.", BODY_WITHIN.as_secs()),
+    })?;
+    let body = body.map_err(|_| Refusal {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        code: "RequestBodyTooLarge",
+        message: format!("The body is longer than {MOST_BODY_BYTES} bytes, or broke off."),
+    })?;
+    let Parts { method, uri, mut headers, .. } = parts;
+    // HTTP/2 has the host in the target; signatures have it as a header.
+    if let Some(authority) = uri.authority()
+        && !headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        headers.insert(header::HOST, host);
+    }
+    Ok(Request {
+        method,
+        path: uri.path().to_owned(),
+        query: uri.query().unwrap_or_default().to_owned(),
+        headers,
+        body,
+        peer: peer.address,
+        is_secure: peer.is_secure,
+    })
+}
+
+fn log(request_id: &str, peer: Peer, (note, reply): (&Note, &Reply), took: Duration) {
+    let action = note.action.as_deref().unwrap_or("unknown");
+    let status = reply.status.as_u16();
+    info!(
+        request.id = request_id,
+        request.peer = %peer.address,
+        action,
+        account.id = note.account.map(|account| account.number()),
+        user = note.user,
+        access_key.id = note.access_key_id,
+        code = note.code.as_deref().unwrap_or("OK"),
+        status,
+        duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "answered {action} with {status}"
+    );
+}
+
+fn respond(reply: Reply, request_id: &str) -> Response {
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = reply.status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert("x-acs-request-id", id);
+    }
+    for (name, value) in reply.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
     response
 }
 

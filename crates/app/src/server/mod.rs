@@ -1,27 +1,42 @@
 //! `server`: the service, its catalog and its dialects in one process.
 //!
-//! Order of a start: the data folder, `root.json` and the server's key, the catalog, the rows of the root account, the
-//! listener; only then does `/readyz` say so. A start that dies is finished by the next.
+//! Order of a start: the configuration, the data folder and its lock, `root.json` and the server's key, the
+//! certificate, the catalog, the rows of the root account, the listener; only then does `/readyz` say so. A start that
+//! dies is finished by the next. A stop first takes no new jobs and no new connections, then waits a bounded time.
 
+mod config;
 mod data;
 mod download;
 mod http;
+mod listen;
+mod metrics;
+mod signals;
+mod tls;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use lifeboat_model::time::Millis;
-use lifeboat_service::{Catalog, CatalogPlace, Clock, Dispatcher, Limits, Random, Sealer, Start};
+use lifeboat_service::{Catalog, Clock, Dispatcher, Random, Sealer, Service, Start};
 use tracing::info;
 
+use self::config::Config;
+pub(crate) use self::config::{DatabaseUrl, Region};
 use self::data::DataFolder;
+use self::http::Answering;
+use self::listen::Door;
+use self::metrics::Metrics;
+use self::tls::Tls;
 use crate::app::App;
-use crate::cli::server::ServerArgs;
+use crate::cli::server::{LogFormat, ServerArgs};
 use crate::exit::Status;
 
 /// Where a server listens unless it is told otherwise.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8787";
+/// How long blocking work has to take its cancel.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a server keeps its data unless it is told otherwise.
 pub(crate) fn default_folder(app: &App) -> anyhow::Result<std::path::PathBuf> {
@@ -29,71 +44,70 @@ pub(crate) fn default_folder(app: &App) -> anyhow::Result<std::path::PathBuf> {
 }
 
 pub(crate) fn run(app: &App, args: &ServerArgs) -> anyhow::Result<Status> {
-    if !args.listen.ip().is_loopback() && !args.insecure {
-        bail!(
-            "listening on {} without TLS would send keys and data in the clear; listen on 127.0.0.1, or say --insecure \
-             where something else encrypts",
-            args.listen
-        );
+    let config = Config::read(app, args)?;
+    let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
+    if args.check_config {
+        app.output
+            .note(format_args!("the configuration is right; the server would listen on {}", config.listen));
+        return Ok(Status::Success);
     }
-    let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_terminal).with_target(false).init();
+    start_log(config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(serve(app, args))?;
+    let served = runtime.block_on(serve(app, config, tls));
     // Blocking work that did not take its cancel in time is left behind, as after a crash.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
-    Ok(Status::Success)
+    runtime.shutdown_timeout(PATIENCE);
+    served.map(|()| Status::Success)
 }
 
-async fn serve(app: &App, args: &ServerArgs) -> anyhow::Result<()> {
-    let folder = match &args.data {
-        Some(folder) => folder.clone(),
-        None => default_folder(app)?,
+fn start_log(format: LogFormat) {
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+async fn serve(app: &App, config: Config, tls: Option<Arc<Tls>>) -> anyhow::Result<()> {
+    let data = DataFolder::open(&config.data)?;
+    let stop = signals::watch(tls.clone())?;
+    let service = service(app, &config, &data).await?;
+    let dispatcher = Dispatcher::new(service.clone());
+    let stop_work = dispatcher.stop_handle();
+    let listener = tokio::net::TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr().context("cannot tell where it listens")?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    info!(%address, scheme, data = %config.data.display(), "listening on {address}");
+    let metrics = Arc::new(Metrics::new(service.now()));
+    let router = http::router(Answering { service, metrics, metrics_for: config.metrics });
+    let door = Door { listener, tls, most_connections: config.most_connections };
+    let work = tokio::spawn(dispatcher.run());
+    let worked = async {
+        stop.clone().wait().await;
+        stop_work.notify_one();
+        work.await.context("the dispatcher has panicked")
     };
-    let data = DataFolder::open(&folder)?;
-    let root = data.root()?;
-    let place = match &args.database {
-        Some(url) => CatalogPlace::Postgres(url.clone()),
-        None => CatalogPlace::Sqlite(data.catalog()),
-    };
-    let catalog = Catalog::open(&place).await.context("cannot open the catalog")?;
+    let (served, worked) = tokio::join!(door.serve(router, stop.clone().wait()), worked);
+    served.and(worked)
+}
+
+async fn service(app: &App, config: &Config, data: &DataFolder) -> anyhow::Result<Service> {
+    let root = data.root(config.region.as_deref())?;
+    let catalog = Catalog::open(&config.catalog(data.catalog())).await.context("cannot open the catalog")?;
     let start = Start {
         catalog,
         sealer: Sealer::new(&data.key()?),
         clock: Arc::new(AppClock(app.time.clone())),
         random: Arc::new(SystemRandom),
         time: app.time.clone(),
-        vault_root: data.vaults()?,
+        vault_root: data.vaults(config.vault_root.as_deref())?,
         region: root.region.clone(),
         hostname: app.env.hostname(),
         spool_folder: app.env.spool_folder(),
         temp_folder: data.temp()?,
-        limits: Limits::default(),
+        limits: config.limits.clone(),
     };
-    let service = start.run(&root.who()?).await.context("cannot start the service")?;
-    let dispatcher = Dispatcher::new(service.clone());
-    let stop = dispatcher.stop_handle();
-    let listener = tokio::net::TcpListener::bind(args.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
-    let address = listener.local_addr().context("cannot tell where it listens")?;
-    info!(%address, data = %folder.display(), "listening on {address}");
-    let work = tokio::spawn(dispatcher.run());
-    http::serve(listener, service, stopped()).await?;
-    stop.notify_one();
-    work.await.context("the dispatcher has panicked")
-}
-
-/// Waits for Ctrl-C or a request to end.
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-    info!("stopping");
+    start.run(&root.who()?).await.context("cannot start the service")
 }
 
 struct AppClock(lifeboat_repository::clock::Time);

@@ -5,6 +5,7 @@
 
 mod chain;
 mod commands;
+mod operation;
 mod restarts;
 mod sdk;
 
@@ -43,7 +44,7 @@ impl Server {
         let address = loop {
             let log = fs::read_to_string(sandbox.path("server.log")).unwrap();
             let listening =
-                log.lines().find_map(|line| line.split_once("listening on ")?.1.split(' ').next());
+                log.lines().find_map(|line| line.split_once("listening on ")?.1.split([' ', '"']).next());
             if let Some(address) = listening {
                 break address.to_owned();
             }
