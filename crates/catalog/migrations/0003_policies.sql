@@ -45,6 +45,8 @@ CREATE TABLE bindings (
     data_source_id TEXT NOT NULL,
     client_id TEXT NOT NULL REFERENCES clients (id),
     description TEXT NOT NULL,
+    -- what to back up, as asked for
+    source TEXT NOT NULL,
     spec TEXT NOT NULL,
     is_disabled BIGINT NOT NULL,
     created_at BIGINT NOT NULL,

@@ -14,6 +14,7 @@ mod jobs;
 mod listings;
 mod migrations;
 mod plans;
+mod policies;
 mod roles;
 mod runs;
 mod snapshots;
@@ -35,6 +36,7 @@ pub use self::figures::SourceFigure;
 pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobPlace, JobRow, NewJob, ReportOrder};
 pub use self::listings::Listing;
 pub use self::plans::{NewPlan, PlanRow};
+pub use self::policies::{BindingRow, PolicyRow, Portion};
 pub use self::roles::{AttachedDocument, DocumentOwner, RoleRow};
 pub use self::runs::{DueRun, NewRun, RunStart};
 pub use self::snapshots::{

@@ -100,6 +100,8 @@ ids! {
     InstanceId = "i-";
     PolicyId = "po-";
     RuleId = "rule-";
+    /// What puts a source under a policy.
+    BindingId = "pd-";
     /// Something asynchronous that is not a job, such as the making of a vault.
     TaskId = "t-";
 }

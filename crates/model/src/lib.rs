@@ -8,6 +8,7 @@ pub mod filter;
 pub mod id;
 pub mod job;
 pub mod plan;
+pub mod policy;
 pub mod retention;
 pub mod schedule;
 pub mod speed_limit;

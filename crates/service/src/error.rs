@@ -12,6 +12,9 @@ pub enum Missing {
     Vault,
     Plan,
     Rule,
+    Policy,
+    /// A source that is bound to a policy.
+    Binding,
     Job,
     Restore,
     Snapshot,

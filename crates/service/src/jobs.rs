@@ -4,6 +4,7 @@ use lifeboat_catalog::{JobRow, NewJob, PlanRow};
 use lifeboat_model::id::{JobId, PlanId, RuleId};
 use lifeboat_model::job::{JobKind, JobState, Trigger};
 use lifeboat_model::plan::{BackupSpec, PlanRule};
+use lifeboat_model::time::Millis;
 
 use crate::{Caller, Missing, Result, Service, ServiceError};
 
@@ -26,6 +27,11 @@ impl Service {
         self.catalog.insert_job(job, self.now()).await?;
         self.wake.notify_one();
         Ok(())
+    }
+
+    /// When a job that nobody has taken ends.
+    pub(crate) fn job_expiry(&self) -> Millis {
+        self.now().plus(i64::try_from(self.limits.job_waits.as_millis()).unwrap_or(i64::MAX))
     }
 
     pub(crate) fn job_of_plan(&self, plan: &PlanRow, rule: Option<&PlanRule>, trigger: Trigger) -> NewJob {
@@ -56,7 +62,7 @@ impl Service {
             snapshot: None,
             source_job: None,
             source_instance: None,
-            expires: self.now().plus(i64::try_from(self.limits.job_waits.as_millis()).unwrap_or(i64::MAX)),
+            expires: self.job_expiry(),
         }
     }
 

@@ -14,6 +14,7 @@ mod jobs;
 mod nonces;
 mod paging;
 mod plans;
+mod policies;
 mod reports;
 mod restores;
 mod roles;
@@ -46,6 +47,7 @@ pub use self::error::{Invalid, Missing, ServiceError};
 pub use self::figures::EndedJobs;
 use self::nonces::Nonces;
 pub use self::plans::{NewPlanRequest, NewPlanRule, PlanChange};
+pub use self::policies::{BindingChange, NewBinding, NewPolicyRule, PolicyChange};
 pub use self::reports::{LinkError, ReportKeys, TempLink};
 pub use self::restores::NewRestore;
 pub use self::sealer::Sealer;
@@ -55,10 +57,10 @@ pub use self::start::{Root, Start};
 pub use self::users::NewKey;
 pub use self::vaults::NewVaultRequest;
 pub use lifeboat_catalog::{
-    AccessKeyRow, AccountRow, AttachedDocument, AuditRow, Catalog, ClientRow, CrossAccountRow, DocumentOwner,
-    JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow, RoleRow, SnapshotColumn,
-    SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue, SourceFigure, TaskRow, UserRow,
-    VaultFilter, VaultRow,
+    AccessKeyRow, AccountRow, AttachedDocument, AuditRow, BindingRow, Catalog, ClientRow, CrossAccountRow,
+    DocumentOwner, JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow, PolicyRow,
+    Portion, RoleRow, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue,
+    SourceFigure, TaskRow, UserRow, VaultFilter, VaultRow,
 };
 pub use lifeboat_worker::{Entry, Folder, Listing};
 

@@ -5,9 +5,9 @@
 use std::cmp::Reverse;
 
 use lifeboat_catalog::{DueRun, NewJob, NewRun, RunStart};
-use lifeboat_model::id::PlanId;
+use lifeboat_model::id::{BindingId, PlanId};
 use lifeboat_model::job::Trigger;
-use lifeboat_model::plan::PlanRule;
+use lifeboat_model::plan::{BackupSpec, PlanRule};
 use lifeboat_model::schedule::Schedule;
 use lifeboat_model::time::Millis;
 use tracing::info;
@@ -54,11 +54,20 @@ impl Service {
 
     /// The job of a run, and for how many days its snapshot is kept.
     async fn job_of_run(&self, run: &DueRun) -> Result<Option<(NewJob, u32)>> {
-        let Ok(id) = run.series.parse::<PlanId>() else { return Ok(None) };
-        let Some(plan) = self.catalog.plan_of_run(&id).await? else { return Ok(None) };
-        let rule = plan.rules.iter().find(|rule| rule.id.as_str() == run.rule);
-        let kept = rule.and_then(|rule| rule.retention_days).or(plan.spec.retention_days);
-        Ok(Some((self.job_of_plan(&plan, rule, Trigger::Schedule), kept.unwrap_or(u32::MAX))))
+        let job = if let Ok(id) = run.series.parse::<PlanId>() {
+            let Some(plan) = self.catalog.plan_of_run(&id).await? else { return Ok(None) };
+            let rule = plan.rules.iter().find(|rule| rule.id.as_str() == run.rule);
+            self.job_of_plan(&plan, rule, Trigger::Schedule)
+        } else if let Ok(id) = run.series.parse::<BindingId>() {
+            let Some((binding, policy)) = self.catalog.binding_of_run(&id).await? else { return Ok(None) };
+            let rule = policy.rules.backups().find(|(id, _)| id.as_str() == run.rule);
+            let Some(rule) = rule else { return Ok(None) };
+            self.job_of_binding(&policy, rule, &binding, Trigger::Schedule)
+        } else {
+            return Ok(None);
+        };
+        let kept = serde_json::from_str::<BackupSpec>(&job.spec).ok().and_then(|spec| spec.retention_days);
+        Ok(Some((job, kept.unwrap_or(u32::MAX))))
     }
 
     /// What of a plan or a binding runs by itself from now on.

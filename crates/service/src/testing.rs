@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use jiff::tz::TimeZone;
 use lifeboat_catalog::{Catalog, FinishedJob, JobRow, NewVault, Place};
 use lifeboat_model::files::FilesSpec;
-use lifeboat_model::filter::{JobCondition, Order, Page};
+use lifeboat_model::filter::{JobCondition, Order, Page, TextField};
 use lifeboat_model::id::{AccountId, ClientId, InstanceId, VaultId};
 use lifeboat_model::job::{JobCounters, JobKind, Outcome};
 use lifeboat_model::plan::BackupSpec;
@@ -131,11 +131,14 @@ impl Bench {
 
     /// The backup jobs that a listing without filters shows, the oldest first.
     pub(crate) async fn jobs(&self, conditions: Vec<JobCondition>) -> Vec<JobRow> {
+        let is_of_parent = |condition: &JobCondition| {
+            matches!(condition, JobCondition::Text { field: TextField::ParentId, .. })
+        };
         let filter = JobFilter {
             kind: Some(JobKind::Backup),
             source_types: Vec::new(),
             edition: None,
-            only_top_level: false,
+            only_top_level: !conditions.iter().any(is_of_parent),
             conditions,
             order: Order::OldestFirst,
         };

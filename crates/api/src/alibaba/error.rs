@@ -57,6 +57,9 @@ impl WireError {
 
     /// The same of a parameter that is one of a structure's, as which it is named in full.
     pub(crate) fn within(self, place: &str) -> Self {
+        if let Some(name) = self.code.strip_prefix("Missing") {
+            return Self::missing(&format!("{place}.{name}"));
+        }
         let Some(name) = self.code.strip_prefix("InvalidParameter.").map(str::to_owned) else { return self };
         let message = self.message.replacen(&format!(" of {name} "), &format!(" of {place}.{name} "), 1);
         Self { code: format!("InvalidParameter.{place}.{name}"), message, ..self }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::WireError;
 
@@ -116,6 +117,49 @@ impl Params {
         found.into_iter().map(|(number, params)| (format!("{name}.{number}"), params)).collect()
     }
 
+    /// The same where they may also come as one value that is JSON text: `[{"Field": …}, …]`.
+    pub fn json_structs(&self, name: &str) -> Result<Vec<(String, Self)>, WireError> {
+        let Some(items) = self.json::<Vec<serde_json::Map<String, Value>>>(name)? else {
+            return Ok(self.structs(name));
+        };
+        let params = |item| {
+            let mut params = Self::default();
+            params.flatten("", Value::Object(item));
+            params
+        };
+        Ok((1..).zip(items).map(|(number, item)| (format!("{name}.{number}"), params(item))).collect())
+    }
+
+    /// The fields of one value that is a JSON object.
+    pub fn json_fields(&self, name: &str) -> Result<Self, WireError> {
+        let mut params = Self::default();
+        match self.json::<serde_json::Map<String, Value>>(name)? {
+            Some(fields) => params.flatten("", Value::Object(fields)),
+            None => self.below(name).for_each(|(rest, value)| {
+                params.0.insert(rest.to_owned(), value.to_owned());
+            }),
+        }
+        Ok(params)
+    }
+
+    /// Adds JSON as a form would have it: fields of fields as `a.b`, lists as `a.1`, `a.2`.
+    fn flatten(&mut self, place: &str, value: Value) {
+        let below = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+        match value {
+            Value::Object(fields) => {
+                fields.into_iter().for_each(|(name, value)| self.flatten(&below(&name), value));
+            }
+            Value::Array(items) => {
+                (1..)
+                    .zip(items)
+                    .for_each(|(number, value): (usize, _)| self.flatten(&below(&number.to_string()), value));
+            }
+            Value::Null => {}
+            Value::String(text) => drop(self.0.insert(place.to_owned(), text)),
+            Value::Bool(_) | Value::Number(_) => drop(self.0.insert(place.to_owned(), value.to_string())),
+        }
+    }
+
     /// What begins with `name.`, with that taken off.
     fn below<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.iter()
@@ -196,6 +240,23 @@ mod tests {
         assert_eq!(structs[0].1.list("Values"), ["v-1"]);
         assert_eq!(structs[1].1.text("Key"), None);
         assert_eq!(structs[2].1.text("Key"), Some("Status"));
+    }
+
+    #[test]
+    fn structs_in_json_are_those_of_a_form() {
+        let json =
+            r#"[{"Key":"a","Days":7,"Is":true,"No":null,"In":{"Low":["x","y"]},"Rules":[{"Days":1}]},{}]"#;
+        let mut of_json = Params::default();
+        of_json.decode(format!("Rules={}", strict(json)).as_bytes()).unwrap();
+        let structs = of_json.json_structs("Rules").unwrap();
+        assert_eq!(structs.len(), 2);
+        let form = "Key=a&Days=7&Is=true&In.Low.1=x&In.Low.2=y&Rules.1.Days=1";
+        assert_eq!(structs[0], ("Rules.1".to_owned(), params(form)));
+        let of_form = params(&format!("Rules.1.{}", form.replace('&', "&Rules.1.")));
+        assert_eq!(of_form.json_structs("Rules").unwrap(), structs[..1]);
+        for text in ["Rules=x", "Rules=%7B%7D", "Rules=%5B1%5D"] {
+            assert!(params(text).json_structs("Rules").is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! lost its lease is told so by the fence, which counts claims: what it says is written only while its fence is the
 //! row's. The end of a backup and its snapshot are one transaction.
 
+mod family;
 mod filter;
 mod reports;
 mod row;
@@ -12,12 +13,13 @@ use lifeboat_model::id::{AccountId, JobId, RestoreId, SnapshotId};
 use lifeboat_model::job::{FULL_PROGRESS, JobCounters, JobEvent, JobKind, JobState, Outcome, Trigger};
 use lifeboat_model::time::Millis;
 
+use self::family::follow;
 pub use self::filter::{JobFilter, JobPlace};
 pub use self::reports::ReportOrder;
 pub use self::row::JobRow;
 use crate::error::{CatalogError, CatalogErrorKind};
 use crate::snapshots::{NewSnapshot, insert_of_job};
-use crate::sql::{Statement, Tx, sql};
+use crate::sql::{Row, Statement, Tx, Value, sql};
 use crate::{Catalog, Result};
 
 /// A job as it is asked for.
@@ -106,7 +108,8 @@ impl Catalog {
         }
         let waiting = states(JobState::before(JobEvent::Claim));
         let select = sql(format!(
-            "SELECT j.id FROM jobs j WHERE j.state IN ({waiting}) AND (j.expires_at > $1 OR j.started_at IS NOT NULL) AND NOT EXISTS \
+            "SELECT j.id FROM jobs j WHERE j.state IN ({waiting}) AND (j.expires_at > $1 OR j.started_at IS NOT NULL) \
+             AND j.child_count = 0 AND NOT EXISTS \
              (SELECT 1 FROM jobs o WHERE o.series_id = j.series_id AND o.state IN ('RUNNING', 'CANCELING')) \
              ORDER BY j.created_at, j.id LIMIT 1{}",
             self.db.skip_locked()
@@ -125,6 +128,9 @@ impl Catalog {
             changed => changed?,
         };
         let claimed = read(&mut tx, &id).await?;
+        if let Some(parent) = claimed.as_ref().and_then(|claimed| claimed.job.parent.as_deref()) {
+            follow(&mut tx, parent, now).await?;
+        }
         tx.commit().await?;
         Ok(claimed)
     }
@@ -140,7 +146,7 @@ impl Catalog {
         let running = states(JobState::before(JobEvent::Finish(Outcome::Complete)));
         let update = sql(format!(
             "UPDATE jobs SET leased_until = $1, updated_at = $2, progress = CASE WHEN progress > $3 THEN progress ELSE $3 END, \
-             speed = $4, {} WHERE id = $14 AND fence = $15 AND state IN ({running}) RETURNING state",
+             speed = $4, {} WHERE id = $14 AND fence = $15 AND state IN ({running}) RETURNING state, parent_id",
             counter_columns(5)
         ));
         let update =
@@ -148,6 +154,12 @@ impl Catalog {
         let update = bind_counters(update, counters).bind(id).bind(fence);
         let rows = self.db.change_returning(update).await?;
         let Some(row) = rows.first() else { return Ok(None) };
+        if let Some(parent) = row.maybe_text("parent_id")? {
+            // What a crash keeps from it here the next renewal tells.
+            let mut tx = self.db.begin().await?;
+            follow(&mut tx, &parent, now).await?;
+            tx.commit().await?;
+        }
         Ok(Some(row.text("state")? == JobState::Canceling.as_str()))
     }
 
@@ -166,7 +178,8 @@ impl Catalog {
         let update = sql(format!(
             "UPDATE jobs SET state = $1, updated_at = $2, progress = CASE WHEN progress > $3 THEN progress ELSE $3 END, \
              speed = $4, {}, completed_at = $2, worker = NULL, leased_until = NULL, error_code = $14, error_message = $15, \
-             error_file = $16, report_state = 'CREATED' WHERE id = $17 AND fence = $18 AND state IN ({from})",
+             error_file = $16, report_state = 'CREATED' WHERE id = $17 AND fence = $18 AND state IN ({from}) \
+             RETURNING parent_id",
             counter_columns(5)
         ));
         let update = update
@@ -180,13 +193,13 @@ impl Catalog {
             .bind(done.error_file.as_deref())
             .bind(id)
             .bind(fence);
-        if tx.change(update).await? == 0 {
-            return Ok(false);
-        }
+        let rows = tx.rows(update).await?;
+        let Some(row) = rows.first() else { return Ok(false) };
         if let Some(snapshot) = &done.snapshot {
             let job: JobId = id.parse().map_err(|_| CatalogError::strange("id", id))?;
             tx.change(insert_of_job(snapshot, &job, done.outcome.state().as_str(), now)).await?;
         }
+        follow_of(&mut tx, row, now).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -199,27 +212,16 @@ impl Catalog {
         now: Millis,
     ) -> Result<JobState> {
         let mut tx = self.db.begin().await?;
-        for from in JobState::before(JobEvent::AskCancel) {
-            let Some(to) = from.after(JobEvent::AskCancel) else { continue };
-            let completed = to.is_final().then_some(now);
-            let update =
-                sql("UPDATE jobs SET state = $1, updated_at = $2, completed_at = $3, error_code = $8, \
-                 error_message = $9 WHERE id = $4 AND account_id = $5 AND kind = $6 AND state = $7");
-            let why = CANCELED.filter(|_| to.is_final());
-            let update = update
-                .bind(to.as_str())
-                .bind(now)
-                .bind(completed)
-                .bind(id)
-                .bind(account.number())
-                .bind(kind.as_str())
-                .bind(from.as_str())
-                .bind(why.map(|(code, _)| code))
-                .bind(why.map(|(_, text)| text));
-            if tx.change(update).await? == 1 {
-                tx.commit().await?;
-                return Ok(to);
-            }
+        let whose = [Value::from(id), Value::from(account.number()), Value::from(kind.as_str())];
+        // The children of a job over several sources first; an other has none.
+        let of_parent = "parent_id = $4 AND account_id = $5 AND kind = $6";
+        ask_cancel(&mut tx, of_parent, &whose, now).await?;
+        let asked = ask_cancel(&mut tx, "id = $4 AND account_id = $5 AND kind = $6", &whose, now).await?;
+        if let Some((to, row)) = asked {
+            follow_of(&mut tx, &row, now).await?;
+            follow(&mut tx, id, now).await?;
+            tx.commit().await?;
+            return Ok(to);
         }
         Err(CatalogError::new(CatalogErrorKind::Conflict, format!("the job {id} has ended or is stopping")))
     }
@@ -232,7 +234,7 @@ impl Catalog {
             let update =
                 sql("UPDATE jobs SET state = $1, worker = NULL, leased_until = NULL, updated_at = $2, \
                  fence = fence + 1, completed_at = $3, error_code = $4, error_message = $5 \
-                 WHERE id = $6 AND fence = $7 AND state = $8");
+                 WHERE id = $6 AND fence = $7 AND state = $8 RETURNING parent_id");
             let why = CANCELED.filter(|_| to.is_final());
             let update = update
                 .bind(to.as_str())
@@ -243,7 +245,10 @@ impl Catalog {
                 .bind(id)
                 .bind(fence)
                 .bind(from.as_str());
-            if self.db.change(update).await? == 1 {
+            let mut tx = self.db.begin().await?;
+            if let Some(row) = tx.rows(update).await?.first() {
+                follow_of(&mut tx, row, now).await?;
+                tx.commit().await?;
                 return Ok(true);
             }
         }
@@ -276,13 +281,19 @@ impl Catalog {
                 let update = sql(format!(
                     "UPDATE jobs SET state = $1, worker = NULL, leased_until = NULL, updated_at = $3, \
                      fence = fence + 1, completed_at = CAST($4 AS BIGINT), error_code = CAST($5 AS TEXT), \
-                     error_message = CAST($6 AS TEXT) WHERE state = $2 AND {condition}"
+                     error_message = CAST($6 AS TEXT) WHERE state = $2 AND child_count = 0 AND {condition} RETURNING parent_id"
                 ));
                 let completed = to.is_final().then_some(now);
                 let why: Why = if to == JobState::Canceled { CANCELED } else { why };
                 let update = update.bind(to.as_str()).bind(from.as_str()).bind(now).bind(completed);
                 let update = update.bind(why.map(|(code, _)| code)).bind(why.map(|(_, text)| text));
-                changed += self.db.change(update).await?;
+                let mut tx = self.db.begin().await?;
+                let rows = tx.rows(update).await?;
+                for row in &rows {
+                    follow_of(&mut tx, row, now).await?;
+                }
+                tx.commit().await?;
+                changed += rows.len() as u64;
             }
         }
         Ok(changed)
@@ -303,6 +314,37 @@ impl Catalog {
         ));
         let row = self.db.row(select.bind(account.number()).bind(id.as_str())).await?;
         row.as_ref().map(JobRow::of).transpose()
+    }
+}
+
+/// Asks jobs to stop; the state of the last one that can, and its row.
+async fn ask_cancel(
+    tx: &mut Tx,
+    which: &str,
+    whose: &[Value],
+    now: Millis,
+) -> Result<Option<(JobState, Row)>> {
+    let mut asked = None;
+    for from in JobState::before(JobEvent::AskCancel) {
+        let Some(to) = from.after(JobEvent::AskCancel) else { continue };
+        let update = sql(format!(
+            "UPDATE jobs SET state = $1, updated_at = $2, completed_at = CAST($3 AS BIGINT), error_code = CAST($8 AS TEXT), \
+             error_message = CAST($9 AS TEXT) WHERE {which} AND state = $7 RETURNING parent_id"
+        ));
+        let why = CANCELED.filter(|_| to.is_final());
+        let update = update.bind(to.as_str()).bind(now).bind(to.is_final().then_some(now));
+        let update = update.bind_all(whose.iter().cloned()).bind(from.as_str());
+        let update = update.bind(why.map(|(code, _)| code)).bind(why.map(|(_, text)| text));
+        asked = tx.rows(update).await?.into_iter().next().map(|row| (to, row)).or(asked);
+    }
+    Ok(asked)
+}
+
+/// Lets the parent of a job that has changed follow; most have none.
+async fn follow_of(tx: &mut Tx, row: &Row, now: Millis) -> Result<()> {
+    match row.maybe_text("parent_id")? {
+        Some(parent) => follow(tx, &parent, now).await,
+        None => Ok(()),
     }
 }
 

@@ -20,6 +20,8 @@ pub struct JobRow {
     pub series: Option<String>,
     pub policy: Option<String>,
     pub rule: Option<String>,
+    /// How many jobs it stands for.
+    pub children: u64,
     pub client: Option<String>,
     pub instance: Option<String>,
     pub source_type: String,
@@ -49,7 +51,7 @@ pub struct JobRow {
 }
 
 /// Of the table `jobs`, called `j`.
-pub(super) const COLUMNS: &str = "j.id, j.kind, j.account_id, j.vault_id, j.plan_id, j.parent_id, j.series_id, j.policy_id, j.rule_id, j.client_id, j.instance_id, \
+pub(super) const COLUMNS: &str = "j.id, j.kind, j.account_id, j.vault_id, j.plan_id, j.parent_id, j.series_id, j.policy_id, j.rule_id, j.child_count, j.client_id, j.instance_id, \
     j.source_type, j.edition, j.name, j.backup_type, j.trigger_mode, j.spec, j.snapshot_id, j.source_instance_id, j.state, \
     j.error_code, j.error_message, j.error_file, j.report_state, j.progress, j.speed, j.bytes_total, j.items_total, j.files_total, j.bytes_done, \
     j.bytes_actual, j.items_done, j.items_actual, j.files_done, j.files_actual, j.created_at, j.started_at, j.completed_at, \
@@ -68,6 +70,7 @@ impl JobRow {
             series: row.maybe_text("series_id")?,
             policy: row.maybe_text("policy_id")?,
             rule: row.maybe_text("rule_id")?,
+            children: row.count("child_count")?,
             client: row.maybe_text("client_id")?,
             instance: row.maybe_text("instance_id")?,
             source_type: row.text("source_type")?,
@@ -96,7 +99,7 @@ impl JobRow {
     }
 }
 
-fn counters(row: &Row) -> Result<JobCounters> {
+pub(super) fn counters(row: &Row) -> Result<JobCounters> {
     Ok(JobCounters {
         bytes_total: row.maybe_count("bytes_total")?,
         items_total: row.maybe_count("items_total")?,

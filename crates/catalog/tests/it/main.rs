@@ -14,6 +14,8 @@ mod migrations;
 #[cfg(test)]
 mod nouns;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod suite;

@@ -40,7 +40,7 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
         kind: Some(JobKind::Backup),
         source_types: source_type.map(str::to_owned).into_iter().collect(),
         edition: Some(edition.to_owned()),
-        only_top_level: source_type.is_none() && !names_parent,
+        only_top_level: !names_parent,
         conditions,
         order,
     };

@@ -4,12 +4,12 @@
 use http::StatusCode;
 use lifeboat_model::id::AccountId;
 use lifeboat_model::plan::CrossAccount;
-use lifeboat_service::{CrossAccountRow, Crossing};
+use lifeboat_service::{Caller, CrossAccountRow, Crossing};
 use serde_json::{Value, json};
 
 use super::vaults::check_length;
 use super::{nothing, paged, present, refuse};
-use crate::alibaba::{Answer, Call, WireError};
+use crate::alibaba::{Answer, Call, Params, WireError};
 
 const SELF: &str = "SELF_ACCOUNT";
 const CROSS: &str = "CROSS_ACCOUNT";
@@ -21,7 +21,7 @@ pub(super) fn kind(cross: Option<&CrossAccount>) -> &'static str {
 }
 
 pub(super) async fn add(call: Call<'_>) -> Answer {
-    let to = other_account(&call, CROSS)?.ok_or_else(must_cross)?;
+    let to = other_account(&call.caller, &call.params, CROSS)?.ok_or_else(must_cross)?;
     let alias = call.params.text("Alias");
     check_length("Alias", alias.unwrap_or_default(), 32)?;
     let crossing = cross(&call, to).await?;
@@ -50,7 +50,7 @@ fn view(row: &CrossAccountRow) -> Value {
 }
 
 pub(super) async fn delete(call: Call<'_>) -> Answer {
-    let which = other_account(&call, CROSS)?.ok_or_else(must_cross)?;
+    let which = other_account(&call.caller, &call.params, CROSS)?.ok_or_else(must_cross)?;
     call.service.delete_cross_account(&call.caller, &which).await.map_err(|error| refuse(&error))?;
     Ok(nothing())
 }
@@ -58,7 +58,12 @@ pub(super) async fn delete(call: Call<'_>) -> Answer {
 impl Call<'_> {
     /// The right to another account's machines, where the request asks for one.
     pub(super) async fn crossing(&self) -> Result<Option<Crossing>, WireError> {
-        match other_account(self, SELF)? {
+        self.crossing_in(&self.params).await
+    }
+
+    /// The same for one of several sources, which has parameters of its own.
+    pub(super) async fn crossing_in(&self, params: &Params) -> Result<Option<Crossing>, WireError> {
+        match other_account(&self.caller, params, SELF)? {
             None => Ok(None),
             Some(to) => cross(self, to).await.map(Some),
         }
@@ -72,12 +77,11 @@ async fn cross(call: &Call<'_>, to: CrossAccount) -> Result<Crossing, WireError>
 
 /// Who is named; `None` for the caller's own account. An id or a role beside SELF_ACCOUNT counts for nothing, for
 /// clients send their own.
-fn other_account(call: &Call<'_>, absent: &str) -> Result<Option<CrossAccount>, WireError> {
-    let params = &call.params;
+fn other_account(caller: &Caller, params: &Params, absent: &str) -> Result<Option<CrossAccount>, WireError> {
     match params.text("CrossAccountType").unwrap_or(absent) {
         SELF => {
             let id = params.text("CrossAccountUserId");
-            let is_own = id.is_none_or(|id| id == "0" || *id == call.caller.account.to_string());
+            let is_own = id.is_none_or(|id| id == "0" || *id == caller.account.to_string());
             if params.text("CrossAccountType").is_none() && !is_own {
                 return Err(WireError::missing("CrossAccountType"));
             }

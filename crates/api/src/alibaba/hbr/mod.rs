@@ -1,12 +1,14 @@
 //! Cloud Backup (HBR), version 2017-09-08: one file for each noun, one row in [`answer`] for each operation.
 
 mod backup_jobs;
+mod bindings;
 mod browse;
 mod clients;
 mod cross_accounts;
 mod files;
 mod filters;
 mod plans;
+mod policies;
 mod restore_jobs;
 mod snapshots;
 mod tags;
@@ -67,10 +69,19 @@ operations! { call =>
         "CreateBackupPlan" => plans::create(call).await,
         "DescribeBackupPlans" => plans::describe(call).await,
         "UpdateBackupPlan" => plans::update(call).await,
-    "EnableBackupPlan" => plans::enable(call, false).await,
-    "DisableBackupPlan" => plans::enable(call, true).await,
-    "DeleteBackupPlan" => plans::delete(call).await,
-    "ExecuteBackupPlan" => plans::execute(call).await,
+        "EnableBackupPlan" => plans::enable(call, false).await,
+        "DisableBackupPlan" => plans::enable(call, true).await,
+        "DeleteBackupPlan" => plans::delete(call).await,
+        "ExecuteBackupPlan" => plans::execute(call).await,
+        "CreatePolicyV2" => policies::create(call).await,
+        "DescribePoliciesV2" => policies::describe(call).await,
+        "UpdatePolicyV2" => policies::update(call).await,
+        "DeletePolicyV2" => policies::delete(call).await,
+        "ExecutePolicyV2" => policies::execute(call).await,
+        "CreatePolicyBindings" => bindings::create(call).await,
+        "DescribePolicyBindings" => bindings::describe(call).await,
+        "UpdatePolicyBinding" => bindings::update(call).await,
+        "DeletePolicyBinding" => bindings::delete(call).await,
         "DescribeBackupJobs2" => backup_jobs::describe(call).await,
         "CancelBackupJob" => backup_jobs::cancel(call).await,
         "SearchHistoricalSnapshots" => snapshots::search(call).await,

@@ -133,7 +133,7 @@ fn new_rule(place: &str, rule: &Params) -> Result<NewPlanRule, WireError> {
     let within = |error: WireError| error.within(place);
     if rule.boolean("DoCopy").map_err(within)? == Some(true) {
         let accepted = "It must be false: snapshots are not copied to other regions here.";
-        return Err(WireError::invalid(&format!("{place}.DoCopy"), "true", accepted));
+        return Err(within(WireError::invalid("DoCopy", "true", accepted)));
     }
     let backup_type = rule.text("BackupType").unwrap_or("COMPLETE");
     let known = BackupType::parse(backup_type);
@@ -142,9 +142,8 @@ fn new_rule(place: &str, rule: &Params) -> Result<NewPlanRule, WireError> {
     let schedule = rule.parsed("Schedule").map_err(within)?;
     Ok(NewPlanRule {
         name: name.to_owned(),
-        schedule: schedule.ok_or_else(|| WireError::missing(&format!("{place}.Schedule")))?,
-        backup_type: known
-            .ok_or_else(|| WireError::invalid(&format!("{place}.BackupType"), backup_type, accepted))?,
+        schedule: schedule.ok_or_else(|| within(WireError::missing("Schedule")))?,
+        backup_type: known.ok_or_else(|| within(WireError::invalid("BackupType", backup_type, accepted)))?,
         retention_days: retention(rule).map_err(within)?,
         is_disabled: rule.boolean("Disabled").map_err(within)?.unwrap_or(false),
     })

@@ -6,6 +6,7 @@
 mod chain;
 mod commands;
 mod operation;
+mod policies;
 mod restarts;
 mod sdk;
 
