@@ -10,11 +10,13 @@ mod clients;
 mod cross_accounts;
 mod error;
 mod figures;
+mod imports;
 mod jobs;
 mod listings;
 mod migrations;
 mod plans;
 mod policies;
+mod retention;
 mod roles;
 mod runs;
 mod snapshots;
@@ -33,20 +35,23 @@ pub use self::clients::ClientRow;
 pub use self::cross_accounts::CrossAccountRow;
 pub use self::error::{CatalogError, CatalogErrorKind};
 pub use self::figures::SourceFigure;
+pub use self::imports::KnownSnapshot;
 pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobPlace, JobRow, NewJob, ReportOrder};
 pub use self::listings::Listing;
 pub use self::plans::{NewPlan, PlanRow};
 pub use self::policies::{BindingRow, PolicyRow, Portion};
+pub use self::retention::CondemnedVault;
 pub use self::roles::{AttachedDocument, DocumentOwner, RoleRow};
 pub use self::runs::{DueRun, NewRun, RunStart};
 pub use self::snapshots::{
-    NewSnapshot, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue,
+    NewSnapshot, ProtectedResource, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow,
+    SnapshotValue,
 };
 use self::sql::Db;
 pub use self::tags::{LabelFilter, Labels, Unknown};
 pub use self::tasks::TaskRow;
 pub use self::users::UserRow;
-pub use self::vaults::{NewVault, VaultFilter, VaultRow};
+pub use self::vaults::{NewVault, VaultChange, VaultFilter, VaultRow};
 
 pub type Result<T> = std::result::Result<T, CatalogError>;
 

@@ -10,6 +10,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_access.sql"),
     include_str!("../migrations/0003_policies.sql"),
+    include_str!("../migrations/0004_retention.sql"),
     include_str!("../migrations/0005_reports.sql"),
     include_str!("../migrations/0006_listing.sql"),
     include_str!("../migrations/0007_tags.sql"),

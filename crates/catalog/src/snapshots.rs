@@ -1,8 +1,11 @@
 //! Snapshots: what a vault holds of a job. The vault is the truth; these rows are how it is found.
+//!
+//! A row that is condemned is nobody's any more: only the prune that is to delete its file reads it.
 
 use lifeboat_model::filter::Paged;
 use lifeboat_model::id::{AccountId, ClientId, InstanceId, JobId, PlanId, SnapshotId, VaultId};
 use lifeboat_model::plan::BackupSpec;
+use lifeboat_model::retention::expiry;
 use lifeboat_model::time::Millis;
 
 use crate::sql::{Row, Statement, Value, sql};
@@ -14,17 +17,26 @@ pub struct NewSnapshot {
     pub id: SnapshotId,
     pub hash: String,
     pub parent_hash: Option<String>,
+    /// As the snapshot itself says.
+    pub completed: Millis,
     pub retention_days: Option<u32>,
+    pub keep_latest: bool,
 }
 
-#[derive(Clone, Debug)]
+/// A snapshot of a vault. What is `None` nobody knows of one that was found in its vault.
+#[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotRow {
     pub id: SnapshotId,
     pub vault: VaultId,
+    /// The snapshot file in the vault.
     pub hash: String,
+    /// What that file was called before restic has rewritten it.
+    pub original_hash: Option<String>,
     pub parent_hash: Option<String>,
-    pub job: JobId,
+    pub job: Option<JobId>,
     pub plan: Option<PlanId>,
+    /// The plan or the binding of a policy that made it.
+    pub series: Option<String>,
     pub client: Option<ClientId>,
     pub instance: Option<InstanceId>,
     pub source_type: String,
@@ -33,35 +45,43 @@ pub struct SnapshotRow {
     pub state: String,
     pub spec: BackupSpec,
     pub error_file: Option<String>,
-    pub bytes_total: u64,
-    pub bytes_done: u64,
-    pub bytes_actual: u64,
-    pub items_total: u64,
-    pub items_done: u64,
-    pub items_actual: u64,
+    pub bytes_total: Option<u64>,
+    pub bytes_done: Option<u64>,
+    pub bytes_actual: Option<u64>,
+    pub items_total: Option<u64>,
+    pub items_done: Option<u64>,
+    pub items_actual: Option<u64>,
     pub retention_days: Option<u64>,
-    pub created: Millis,
+    pub keep_latest: bool,
+    pub created: Option<Millis>,
     pub started: Millis,
     pub completed: Millis,
     pub expires: Option<Millis>,
 }
 
-const COLUMNS: &str = "id, vault_id, hash, parent_hash, job_id, plan_id, client_id, instance_id, source_type, backup_type, state, \
-    spec, error_file, bytes_total, bytes_done, bytes_actual, items_total, items_done, items_actual, retention_days, created_at, \
-    started_at, completed_at, expires_at";
+impl SnapshotRow {
+    /// Whether `hash` is what its file is called, or was before restic has rewritten it.
+    pub fn is_called(&self, hash: &str) -> bool {
+        self.hash == hash || self.original_hash.as_deref() == Some(hash)
+    }
+}
+
+pub(crate) const COLUMNS: &str = "id, vault_id, hash, original_hash, parent_hash, job_id, plan_id, series_id, client_id, instance_id, \
+    source_type, backup_type, state, spec, error_file, bytes_total, bytes_done, bytes_actual, items_total, items_done, items_actual, \
+    retention_days, keep_latest, created_at, started_at, completed_at, expires_at";
 
 /// Inserts the snapshot of a job that has just ended; takes what the job's row says of it.
-pub(crate) fn insert_of_job(new: &NewSnapshot, job: &JobId, state: &str, now: Millis) -> Statement {
-    let day = 86_400_000_i64;
-    let expires = new.retention_days.map(|days| now.plus(day.saturating_mul(days.into())));
+pub(crate) fn insert_of_job(new: &NewSnapshot, job: &JobId, state: &str) -> Statement {
+    let expires = new.retention_days.map(|days| expiry(new.completed, days));
     let insert = sql(
-        "INSERT INTO snapshots (id, account_id, vault_id, hash, parent_hash, job_id, plan_id, client_id, instance_id, source_type, \
-         backup_type, state, spec, error_file, bytes_total, bytes_done, bytes_actual, items_total, items_done, items_actual, \
-         retention_days, created_at, started_at, completed_at, expires_at) \
-         SELECT CAST($1 AS TEXT), account_id, vault_id, CAST($2 AS TEXT), CAST($3 AS TEXT), id, plan_id, client_id, instance_id, \
-         source_type, backup_type, CAST($4 AS TEXT), spec, error_file, COALESCE(bytes_total, bytes_done), bytes_done, \
-         bytes_actual, COALESCE(items_total, items_done), items_done, items_actual, CAST($5 AS BIGINT), created_at, \
-         COALESCE(started_at, created_at), CAST($6 AS BIGINT), CAST($7 AS BIGINT) FROM jobs WHERE id = $8",
+        "INSERT INTO snapshots (id, account_id, vault_id, hash, parent_hash, job_id, plan_id, series_id, client_id, instance_id, \
+         source_type, backup_type, state, spec, error_file, bytes_total, bytes_done, bytes_actual, items_total, items_done, items_actual, \
+         retention_days, keep_latest, created_at, started_at, completed_at, expires_at) \
+         SELECT CAST($1 AS TEXT), account_id, vault_id, CAST($2 AS TEXT), CAST($3 AS TEXT), id, plan_id, series_id, client_id, \
+         instance_id, source_type, backup_type, CAST($4 AS TEXT), spec, error_file, COALESCE(bytes_total, bytes_done), bytes_done, \
+         bytes_actual, COALESCE(items_total, items_done), items_done, items_actual, CAST($5 AS BIGINT), CAST($6 AS BIGINT), \
+         created_at, COALESCE(started_at, created_at), CAST($7 AS BIGINT), CAST($8 AS BIGINT) FROM jobs WHERE id = $9 \
+         ON CONFLICT DO NOTHING",
     );
     insert
         .bind(new.id.as_str())
@@ -69,14 +89,17 @@ pub(crate) fn insert_of_job(new: &NewSnapshot, job: &JobId, state: &str, now: Mi
         .bind(new.parent_hash.as_deref())
         .bind(state)
         .bind(new.retention_days)
-        .bind(now)
+        .bind(new.keep_latest)
+        .bind(new.completed)
         .bind(expires)
         .bind(job.as_str())
 }
 
 impl Catalog {
     pub async fn snapshot(&self, account: AccountId, id: &SnapshotId) -> Result<Option<SnapshotRow>> {
-        let select = sql(format!("SELECT {COLUMNS} FROM snapshots WHERE account_id = $1 AND id = $2"));
+        let select = sql(format!(
+            "SELECT {COLUMNS} FROM snapshots WHERE account_id = $1 AND id = $2 AND condemned_at IS NULL"
+        ));
         let row = self.db.row(select.bind(account.number()).bind(id.as_str())).await?;
         row.as_ref().map(SnapshotRow::of).transpose()
     }
@@ -86,21 +109,27 @@ impl Catalog {
         (account, vault): (AccountId, &VaultId),
         hash: &str,
     ) -> Result<Option<SnapshotRow>> {
-        let select =
-            format!("SELECT {COLUMNS} FROM snapshots WHERE account_id = $1 AND vault_id = $2 AND hash = $3");
+        let select = format!(
+            "SELECT {COLUMNS} FROM snapshots WHERE account_id = $1 AND vault_id = $2 AND (hash = $3 OR original_hash = $3) \
+             AND condemned_at IS NULL"
+        );
         let select = sql(select).bind(account.number()).bind(vault.as_str()).bind(hash);
         self.db.row(select).await?.as_ref().map(SnapshotRow::of).transpose()
     }
 
-    /// Snapshots of a vault for which all conditions hold.
+    /// Snapshots of an account, or of one vault of it, for which all conditions hold.
     pub async fn snapshots(
         &self,
-        (account, vault): (AccountId, &VaultId),
+        (account, vault): (AccountId, Option<&VaultId>),
         conditions: &[SnapshotCondition],
         (is_newest_first, limit, offset): (bool, u64, u64),
     ) -> Result<Paged<SnapshotRow>> {
-        let mut values = vec![Value::from(account.number()), Value::from(vault.as_str())];
-        let mut text = "account_id = $1 AND vault_id = $2".to_owned();
+        let mut values = vec![Value::from(account.number())];
+        let mut text = "account_id = $1 AND condemned_at IS NULL".to_owned();
+        if let Some(vault) = vault {
+            values.push(vault.as_str().into());
+            text.push_str(" AND vault_id = $2");
+        }
         for condition in conditions {
             let from = values.len() + 1;
             values.extend(condition.values.iter().cloned().map(|value| match value {
@@ -126,6 +155,40 @@ impl Catalog {
     }
 }
 
+/// Something that is or was backed up: the files of a client, as one kind of source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtectedResource {
+    pub source_type: String,
+    pub client: ClientId,
+    pub instance: Option<InstanceId>,
+    pub plans: u64,
+    pub snapshots: u64,
+}
+
+impl Catalog {
+    /// What of an account has a plan or a snapshot.
+    pub async fn protected_resources(&self, account: AccountId) -> Result<Vec<ProtectedResource>> {
+        let select = sql("SELECT source_type, client_id, MAX(instance_id) AS instance_id, \
+             CAST(SUM(plans) AS BIGINT) AS plans, CAST(SUM(snapshots) AS BIGINT) AS snapshots FROM ( \
+             SELECT source_type, client_id, instance_id, 1 AS plans, 0 AS snapshots FROM plans \
+             WHERE account_id = $1 AND is_deleted = 0 UNION ALL \
+             SELECT source_type, client_id, instance_id, 0 AS plans, 1 AS snapshots FROM snapshots \
+             WHERE account_id = $1 AND condemned_at IS NULL AND client_id IS NOT NULL) AS sources \
+             GROUP BY source_type, client_id ORDER BY source_type, client_id");
+        let rows = self.db.rows(select.bind(account.number())).await?;
+        let read = |row: &Row| {
+            Ok(ProtectedResource {
+                source_type: row.text("source_type")?,
+                client: row.parsed("client_id")?,
+                instance: row.maybe_parsed("instance_id")?,
+                plans: row.count("plans")?,
+                snapshots: row.count("snapshots")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
 /// A condition on snapshots.
 #[derive(Clone, Debug)]
 pub struct SnapshotCondition {
@@ -142,6 +205,8 @@ pub enum SnapshotColumn {
     InstanceId,
     ClientId,
     SourceType,
+    /// The same, for files: those whose source nobody knows are files of any kind of machine.
+    FilesOf,
     Status,
     CompleteTime,
     CreatedTime,
@@ -173,7 +238,7 @@ impl SnapshotCondition {
             SnapshotColumn::PlanId => "plan_id",
             SnapshotColumn::InstanceId => "instance_id",
             SnapshotColumn::ClientId => "client_id",
-            SnapshotColumn::SourceType => "source_type",
+            SnapshotColumn::SourceType | SnapshotColumn::FilesOf => "source_type",
             SnapshotColumn::Status => "state",
             SnapshotColumn::CompleteTime => "completed_at",
             SnapshotColumn::CreatedTime => "created_at",
@@ -181,6 +246,9 @@ impl SnapshotCondition {
         let first = places.first().map_or("NULL", String::as_str);
         let second = places.get(1).map_or("NULL", String::as_str);
         match self.operator {
+            SnapshotOperator::Match if self.column == SnapshotColumn::FilesOf => {
+                format!("({column} = {first} OR job_id IS NULL)")
+            }
             SnapshotOperator::Match => format!("{column} = {first}"),
             SnapshotOperator::Greater => format!("{column} > {first}"),
             SnapshotOperator::GreaterOrEqual => format!("{column} >= {first}"),
@@ -196,14 +264,16 @@ impl SnapshotCondition {
 }
 
 impl SnapshotRow {
-    fn of(row: &Row) -> Result<Self> {
+    pub(crate) fn of(row: &Row) -> Result<Self> {
         Ok(Self {
             id: row.parsed("id")?,
             vault: row.parsed("vault_id")?,
             hash: row.text("hash")?,
+            original_hash: row.maybe_text("original_hash")?,
             parent_hash: row.maybe_text("parent_hash")?,
-            job: row.parsed("job_id")?,
+            job: row.maybe_parsed("job_id")?,
             plan: row.maybe_parsed("plan_id")?,
+            series: row.maybe_text("series_id")?,
             client: row.maybe_parsed("client_id")?,
             instance: row.maybe_parsed("instance_id")?,
             source_type: row.text("source_type")?,
@@ -211,14 +281,15 @@ impl SnapshotRow {
             state: row.text("state")?,
             spec: row.json("spec")?,
             error_file: row.maybe_text("error_file")?,
-            bytes_total: row.count("bytes_total")?,
-            bytes_done: row.count("bytes_done")?,
-            bytes_actual: row.count("bytes_actual")?,
-            items_total: row.count("items_total")?,
-            items_done: row.count("items_done")?,
-            items_actual: row.count("items_actual")?,
+            bytes_total: row.maybe_count("bytes_total")?,
+            bytes_done: row.maybe_count("bytes_done")?,
+            bytes_actual: row.maybe_count("bytes_actual")?,
+            items_total: row.maybe_count("items_total")?,
+            items_done: row.maybe_count("items_done")?,
+            items_actual: row.maybe_count("items_actual")?,
             retention_days: row.maybe_count("retention_days")?,
-            created: Millis(row.number("created_at")?),
+            keep_latest: row.flag("keep_latest")?,
+            created: row.maybe_number("created_at")?.map(Millis),
             started: Millis(row.number("started_at")?),
             completed: Millis(row.number("completed_at")?),
             expires: row.maybe_number("expires_at")?.map(Millis),

@@ -1,6 +1,6 @@
 //! Tasks: what an asynchronous operation that is no job is told by.
 
-use lifeboat_model::id::{AccountId, TaskId};
+use lifeboat_model::id::{AccountId, TaskId, VaultId};
 use lifeboat_model::time::Millis;
 
 use crate::sql::sql;
@@ -21,12 +21,28 @@ pub struct TaskRow {
 }
 
 impl Catalog {
-    pub async fn insert_task(&self, account: AccountId, id: &TaskId, name: &str, now: Millis) -> Result<()> {
-        let insert =
-            sql("INSERT INTO tasks (id, account_id, name, state, progress, created_at, updated_at) \
-             VALUES ($1, $2, $3, 'created', 0, $4, $5)");
-        let insert = insert.bind(id.as_str()).bind(account.number()).bind(name).bind(now).bind(now);
+    /// Adds a task that makes a vault, or does something else.
+    pub async fn insert_task(
+        &self,
+        account: AccountId,
+        id: &TaskId,
+        (name, vault): (&str, Option<&VaultId>),
+        now: Millis,
+    ) -> Result<()> {
+        let insert = sql(
+            "INSERT INTO tasks (id, account_id, name, vault_id, state, progress, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, 'created', 0, $5, $5)",
+        );
+        let insert = insert.bind(id.as_str()).bind(account.number()).bind(name);
+        let insert = insert.bind(vault.map(VaultId::as_str)).bind(now);
         self.db.change(insert).await.map(drop)
+    }
+
+    /// The task that makes a vault, if it has not ended.
+    pub async fn task_of_vault(&self, vault: &VaultId) -> Result<Option<TaskId>> {
+        let select = sql("SELECT id FROM tasks WHERE vault_id = $1 AND state = 'created'");
+        let row = self.db.row(select.bind(vault.as_str())).await?;
+        row.map(|row| row.parsed("id")).transpose()
     }
 
     pub async fn finish_task(

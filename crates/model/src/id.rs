@@ -134,6 +134,14 @@ impl fmt::Display for AccountId {
     }
 }
 
+impl SnapshotId {
+    /// The snapshot that a job makes: whoever makes it, and however often it is begun, it is the same.
+    pub fn of_job(job: &str) -> Self {
+        let characters = job.strip_prefix(JobId::PREFIX).unwrap_or(job);
+        Self(format!("{}{characters}", Self::PREFIX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,8 @@ use crate::time::Millis;
 pub enum JobKind {
     Backup,
     Restore,
+    /// Deletes snapshots whose time is over and gives their space back.
+    Prune,
 }
 
 impl JobKind {
@@ -20,6 +22,7 @@ impl JobKind {
         match self {
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::Prune => "prune",
         }
     }
 

@@ -49,6 +49,9 @@ pub struct SnapshotFile {
     pub unknown: Map<String, Value>,
 }
 
+/// Lifeboat's own field of a summary: how many entries are missing in the snapshot. restic passes over it.
+pub const ITEMS_LOST: &str = "items_lost";
+
 /// What the backup did, as the snapshot remembers it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -34,7 +34,7 @@ impl Service {
             _ => None,
         };
         let found = found
-            .filter(|snapshot| hash.is_none_or(|hash| hash == snapshot.hash))
+            .filter(|snapshot| hash.is_none_or(|hash| snapshot.is_called(hash)))
             .filter(|snapshot| vault.is_none_or(|vault| *vault == snapshot.vault));
         let named = id.map(SnapshotId::as_str).or(hash).unwrap_or_default();
         found.ok_or_else(|| ServiceError::Missing(Missing::Snapshot, named.to_owned()))

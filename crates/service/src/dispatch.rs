@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use lifeboat_catalog::JobRow;
+use lifeboat_model::id::{SnapshotId, VaultId};
 use lifeboat_model::job::JobKind;
 use lifeboat_model::plan::{BackupSpec, RestoreSpec};
-use lifeboat_worker::{BackupOrder, Ctx, Progress, RestoreOrder, back_up, restore};
+use lifeboat_worker::{BackupOrder, Ctx, Progress, PruneOrder, RestoreOrder, back_up, restore};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
+use crate::import::About;
 use crate::running::{Ended, millis, run_job};
 use crate::{Missing, Result, Service, ServiceError, bridge};
 
@@ -78,6 +80,7 @@ impl Dispatcher {
         self.service.catalog.delete_expired_nonces(now).await?;
         self.service.catalog.delete_expired_listings(now).await?;
         self.service.start_due_runs().await?;
+        self.service.look_after();
         self.report(now).await?;
         let now = self.service.now();
         while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
@@ -117,6 +120,11 @@ impl Dispatcher {
 }
 
 enum Order {
+    Files(Box<FilesOrder>),
+    Prune(PruneOrder, VaultId),
+}
+
+enum FilesOrder {
     Backup(BackupOrder),
     Restore(RestoreOrder),
 }
@@ -133,10 +141,19 @@ impl Service {
             Ok(order) => order,
             Err(error) => return Ended::NotBegun(error),
         };
+        let order = match order {
+            Order::Prune(order, vault) => {
+                return match self.run_prune(order, &vault, (ctx, slot)).await {
+                    Ok(pruned) => Ended::Ran(pruned),
+                    Err(error) => Ended::NotBegun(error),
+                };
+            }
+            Order::Files(order) => order,
+        };
         let work = move || {
-            let done = match order {
-                Order::Backup(order) => back_up(&order, &progress, &ctx),
-                Order::Restore(order) => restore(&order, &progress, &ctx),
+            let done = match *order {
+                FilesOrder::Backup(order) => back_up(&order, &progress, &ctx),
+                FilesOrder::Restore(order) => restore(&order, &progress, &ctx),
             };
             drop(slot);
             done
@@ -149,6 +166,10 @@ impl Service {
         let vault_id = job.vault.parse().map_err(|_| gone())?;
         let vault = self.catalog.vault(job.account, &vault_id).await?.ok_or_else(gone)?;
         let vault = self.access_of(&vault)?;
+        if job.kind == JobKind::Prune.as_str() {
+            let order = PruneOrder { vault, snapshots: Vec::new(), workers: workers() };
+            return Ok(Order::Prune(order, vault_id));
+        }
         let strange = || ServiceError::Conflict(format!("the job {} says nothing that makes sense", job.id));
         let allowed = self.limits.client_paths.clone();
         if job.kind == JobKind::Restore.as_str() {
@@ -159,23 +180,29 @@ impl Service {
                 ServiceError::Missing(Missing::Snapshot, job.snapshot.clone().unwrap_or_default())
             })?;
             let order = RestoreOrder { vault, snapshot, spec: spec.files, allowed, workers: workers() };
-            return Ok(Order::Restore(order));
+            return Ok(Order::Files(Box::new(FilesOrder::Restore(order))));
         }
         let spec: BackupSpec = serde_json::from_str(&job.spec).map_err(|_| strange())?;
         self.may_still_cross(job.account, spec.cross.as_ref(), "hbr:CreateBackupJob").await?;
         let parent = self.catalog.latest_snapshot_like(job).await?;
         let speed_limit = spec.speed_limit.as_deref().map(str::parse).transpose().map_err(|_| strange())?;
-        let tags = [Some(format!("job={}", job.id)), job.plan.as_ref().map(|plan| format!("plan={plan}"))];
+        let tags = [
+            Some(format!("job={}", job.id)),
+            job.plan.as_ref().map(|plan| format!("plan={plan}")),
+            Some(format!("snapshot={}", SnapshotId::of_job(&job.id))),
+        ];
+        let about = About::of(job, &vault_id, &spec);
         let order = BackupOrder {
             vault,
             spec,
             tags: tags.into_iter().flatten().collect(),
+            about: serde_json::to_value(&about).expect("what is noted has text as keys"),
             parent,
             allowed,
             speed_limit,
             workers: workers(),
         };
-        Ok(Order::Backup(order))
+        Ok(Order::Files(Box::new(FilesOrder::Backup(order))))
     }
 }
 

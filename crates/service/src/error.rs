@@ -72,6 +72,21 @@ pub enum ServiceError {
     Conflict(String),
     #[error(transparent)]
     Files(#[from] FilesSpecError),
+    /// An immutable vault forbids it.
+    #[error("{0}")]
+    Worm(String),
+    /// A policy names the vault to be deleted.
+    #[error("{0}")]
+    VaultBound(String),
+    /// A vault's repository cannot be read.
+    #[error("the vault failed")]
+    Vault(#[source] lifeboat_worker::VaultError),
+    /// A vault's folder cannot be read.
+    #[error("the folder of a vault cannot be read")]
+    Storage(#[source] std::io::Error),
+    /// A folder that is not what it should be.
+    #[error("{0}")]
+    Strange(String),
     /// More than the account may have.
     #[error("{0}")]
     Quota(String),

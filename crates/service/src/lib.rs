@@ -10,13 +10,16 @@ mod cross_account;
 mod dispatch;
 mod error;
 mod figures;
+mod import;
 mod jobs;
 mod nonces;
 mod paging;
 mod plans;
 mod policies;
+mod rebuild;
 mod reports;
 mod restores;
+mod retention;
 mod roles;
 mod running;
 mod schedule;
@@ -48,6 +51,7 @@ pub use self::figures::EndedJobs;
 use self::nonces::Nonces;
 pub use self::plans::{NewPlanRequest, NewPlanRule, PlanChange};
 pub use self::policies::{BindingChange, NewBinding, NewPolicyRule, PolicyChange};
+pub use self::rebuild::Rebuilt;
 pub use self::reports::{LinkError, ReportKeys, TempLink};
 pub use self::restores::NewRestore;
 pub use self::sealer::Sealer;
@@ -59,8 +63,8 @@ pub use self::vaults::NewVaultRequest;
 pub use lifeboat_catalog::{
     AccessKeyRow, AccountRow, AttachedDocument, AuditRow, BindingRow, Catalog, ClientRow, CrossAccountRow,
     DocumentOwner, JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow, PolicyRow,
-    Portion, RoleRow, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue,
-    SourceFigure, TaskRow, UserRow, VaultFilter, VaultRow,
+    Portion, ProtectedResource, RoleRow, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow,
+    SnapshotValue, SourceFigure, TaskRow, UserRow, VaultChange, VaultFilter, VaultRow,
 };
 pub use lifeboat_worker::{Entry, Folder, Listing};
 
@@ -95,6 +99,10 @@ pub struct Limits {
     pub lease: Duration,
     /// How long a job may wait for a worker.
     pub job_waits: Duration,
+    /// How often to look for snapshots whose time is over, and for what vaults have that the catalog has not.
+    pub upkeep_every: Duration,
+    /// How old a vault must be to be deleted; any age where there is none.
+    pub vault_deletion_wait: Option<Duration>,
     /// The folders that jobs may read and write.
     pub client_paths: Vec<PathBuf>,
     /// How long the files about a job are kept.
@@ -110,6 +118,8 @@ impl Default for Limits {
             jobs_at_once: 4,
             lease: Duration::from_secs(15),
             job_waits: Duration::from_secs(24 * 60 * 60),
+            upkeep_every: Duration::from_secs(60),
+            vault_deletion_wait: None,
             client_paths: vec![PathBuf::from("/")],
             reports_kept: Duration::from_secs(90 * 24 * 60 * 60),
             stop_waits: Duration::from_secs(10),
@@ -139,6 +149,7 @@ pub struct Service {
     pub(crate) figures: Arc<figures::Figures>,
     /// There is something to do.
     pub(crate) wake: Arc<Notify>,
+    pub(crate) upkeep: Arc<retention::Upkeep>,
     pub(crate) running: Arc<running::Running>,
     /// Looks into snapshots that may be taken at once: each opens a vault and holds its index.
     pub(crate) browsing: Arc<Semaphore>,

@@ -28,7 +28,7 @@ impl Service {
     pub async fn create_restore(&self, caller: &Caller, request: NewRestore) -> Result<RestoreId> {
         let snapshot = self.snapshot(caller, &request.snapshot).await?;
         let missing = || ServiceError::Missing(Missing::Snapshot, request.snapshot.to_string());
-        if request.snapshot_hash.as_ref().is_some_and(|hash| *hash != snapshot.hash)
+        if request.snapshot_hash.as_ref().is_some_and(|hash| !snapshot.is_called(hash))
             || request.vault.as_ref().is_some_and(|vault| vault != snapshot.vault.as_str())
         {
             return Err(missing());
@@ -69,7 +69,7 @@ impl Service {
             trigger: Trigger::Manual,
             spec: serde_json::to_string(&spec).expect("a spec has text as keys"),
             snapshot: Some(snapshot.id.to_string()),
-            source_job: Some(snapshot.job.to_string()),
+            source_job: snapshot.job.as_ref().map(ToString::to_string),
             source_instance: snapshot.instance.as_ref().map(ToString::to_string),
             expires: now.plus(waits),
         };

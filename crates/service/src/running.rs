@@ -85,6 +85,7 @@ pub(crate) async fn run_job(
     ClaimedJob { job, fence }: ClaimedJob,
     slot: OwnedSemaphorePermit,
 ) {
+    let job = service.with_retention(job).await;
     let (progress, ctx) = (Arc::new(Progress::new(service.item_log(&job).await)), Ctx::default());
     service.running.add(&job.id, &ctx);
     let began = Instant::now();
@@ -243,8 +244,7 @@ fn finished(service: &Service, job: &JobRow, ended: &Ended, counters: JobCounter
             none(Outcome::Failed, error.code(), error.to_string())
         }
         Ended::Ran(Ok(done)) => {
-            let retention_days =
-                serde_json::from_str::<BackupSpec>(&job.spec).ok().and_then(|spec| spec.retention_days);
+            let spec = serde_json::from_str::<BackupSpec>(&job.spec).ok();
             FinishedJob {
                 outcome: if done.is_partial { Outcome::PartialComplete } else { Outcome::Complete },
                 counters,
@@ -252,10 +252,12 @@ fn finished(service: &Service, job: &JobRow, ended: &Ended, counters: JobCounter
                 error_message: None,
                 error_file: None,
                 snapshot: done.snapshot.clone().map(|hash| NewSnapshot {
-                    id: SnapshotId::new(service.random.number()),
+                    id: SnapshotId::of_job(&job.id),
                     hash,
+                    completed: done.ended.unwrap_or_else(|| service.now()),
                     parent_hash: done.parent.clone(),
-                    retention_days,
+                    retention_days: spec.as_ref().and_then(|spec| spec.retention_days),
+                    keep_latest: spec.as_ref().is_some_and(|spec| spec.keep_latest),
                 }),
             }
         }

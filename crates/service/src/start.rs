@@ -45,7 +45,22 @@ pub struct Root {
 impl Start {
     /// Brings the catalog to where requests can be answered.
     pub async fn run(self, root: &Root) -> Result<Service> {
-        let service = Service {
+        let service = self.assemble(root);
+        service.make_root(root).await?;
+        service.finish_vaults().await?;
+        Ok(service)
+    }
+
+    /// The same with only the rows of the root account brought up to date: for what is done while no server runs.
+    pub async fn without_jobs(self, root: &Root) -> Result<Service> {
+        let service = self.assemble(root);
+        service.make_root(root).await?;
+        Ok(service)
+    }
+
+    /// The service alone, which has not touched the catalog.
+    pub fn assemble(self, root: &Root) -> Service {
+        Service {
             catalog: self.catalog,
             sealer: Arc::new(self.sealer),
             clock: self.clock,
@@ -62,11 +77,9 @@ impl Start {
             figures: Arc::default(),
             wake: Arc::default(),
             running: Arc::default(),
+            upkeep: Arc::default(),
             browsing: Arc::new(Semaphore::new(BROWSING_AT_ONCE)),
-        };
-        service.make_root(root).await?;
-        service.finish_vaults().await?;
-        Ok(service)
+        }
     }
 }
 
@@ -99,8 +112,9 @@ impl Service {
     async fn finish_vaults(&self) -> Result<()> {
         for vault in self.catalog.unfinished_vaults().await? {
             let password = self.access_of(&vault)?.password;
+            let task = self.catalog.task_of_vault(&vault.id).await?;
             let service = self.clone();
-            bridge::spawn_task(async move { service.make_vault(&vault.id, None, password).await });
+            bridge::spawn_task(async move { service.make_vault(&vault.id, task.as_ref(), password).await });
         }
         Ok(())
     }

@@ -94,6 +94,7 @@ impl Bench {
             description: String::new(),
             region: self.service.region.clone(),
             redundancy: "LRS".to_owned(),
+            is_worm: false,
             password: String::new(),
         };
         let now = self.service.now();

@@ -1,11 +1,11 @@
 //! Vaults: made in the background, each in a folder of its own with a password of its own.
 
-use lifeboat_catalog::{NewVault, TaskRow, VaultFilter, VaultRow};
+use lifeboat_catalog::{AuditRow, NewVault, TaskRow, VaultChange, VaultFilter, VaultRow};
 use lifeboat_model::filter::{Page, Paged};
-use lifeboat_model::id::{TaskId, VaultId};
+use lifeboat_model::id::{TaskId, VaultId, random_characters};
 use lifeboat_worker::{VaultAccess, create_vault};
 
-use crate::{Caller, Missing, Result, Service, ServiceError, bridge};
+use crate::{Caller, Missing, Result, Secret, Service, ServiceError, bridge};
 
 /// A vault to be made.
 #[derive(Clone, Debug)]
@@ -13,6 +13,7 @@ pub struct NewVaultRequest {
     pub name: String,
     pub description: String,
     pub redundancy: String,
+    pub is_worm: bool,
 }
 
 impl Service {
@@ -28,6 +29,7 @@ impl Service {
             description: request.description,
             region: self.region.clone(),
             redundancy: request.redundancy,
+            is_worm: request.is_worm,
             password: self.sealer.seal(&owner(&id), &password),
         };
         let now = self.now();
@@ -36,7 +38,7 @@ impl Service {
             ServiceError::Conflict(_) => ServiceError::Quota(format!("an account may have {most} vaults")),
             other => other,
         })?;
-        self.catalog.insert_task(caller.account, &task, "CreateVault", now).await?;
+        self.catalog.insert_task(caller.account, &task, ("CreateVault", Some(&id)), now).await?;
         let (service, made, told) = (self.clone(), id.clone(), task.clone());
         bridge::spawn_task(async move { service.make_vault(&made, Some(&told), password).await });
         Ok((id, task))
@@ -45,6 +47,7 @@ impl Service {
     /// Makes the folder of a vault whose row is there.
     pub(crate) async fn make_vault(&self, id: &VaultId, task: Option<&TaskId>, password: String) {
         let access = self.access(id, password);
+        let spec_place = access.clone();
         let made = bridge::run(move || create_vault(&access, &Default::default())).await;
         let (state, progress) = match &made {
             Ok(()) => ("CREATED", 100),
@@ -56,6 +59,11 @@ impl Service {
         let now = self.now();
         let noted = async {
             self.catalog.set_vault_state(id, state, now).await?;
+            if made.is_ok()
+                && let Some(vault) = self.catalog.any_vault(id).await?
+            {
+                self.write_vault_spec(&vault, &spec_place).await;
+            }
             match task {
                 Some(task) => self.catalog.finish_task(task, progress, None, now).await,
                 None => Ok(()),
@@ -66,6 +74,55 @@ impl Service {
         }
     }
 
+    /// Changes a vault. What makes it immutable is never undone.
+    pub async fn update_vault(&self, caller: &Caller, id: &VaultId, change: &VaultChange) -> Result<()> {
+        let missing = || ServiceError::Missing(Missing::Vault, id.to_string());
+        if !self.catalog.update_vault(caller.account, id, change, self.now()).await? {
+            return Err(missing());
+        }
+        let vault = self.vault(caller, id).await?;
+        if vault.state == "CREATED" {
+            let access = self.access_of(&vault)?;
+            self.write_vault_spec(&vault, &access).await;
+        }
+        Ok(())
+    }
+
+    /// Begins to delete a vault with its plans, jobs and snapshots: nobody sees it any more, and the rest follows.
+    pub async fn delete_vault(&self, caller: &Caller, id: &VaultId) -> Result<()> {
+        let vault = self.vault(caller, id).await?;
+        if vault.state == "INITIALIZING" {
+            return Err(ServiceError::Conflict(format!("the vault {id} is still being made")));
+        }
+        let now = self.now();
+        if let Some(wait) = self.limits.vault_deletion_wait
+            && u128::from(now.since(vault.created)) < wait.as_millis()
+        {
+            let minutes = wait.as_secs() / 60;
+            let what =
+                format!("the vault {id} was made less than {minutes} minutes ago and cannot be deleted yet");
+            return Err(ServiceError::Conflict(what));
+        }
+        if vault.is_worm && vault.state == "CREATED" {
+            // What restic has stored counts, too.
+            self.compare(&vault).await?;
+        }
+        if let Some(policy) = self.catalog.policy_naming_vault(caller.account, id).await? {
+            let what =
+                format!("a rule of the policy {policy} names the vault {id}; change or delete it first");
+            return Err(ServiceError::VaultBound(what));
+        }
+        if self.catalog.begin_vault_deletion(caller.account, id, now).await? {
+            self.wake.notify_one();
+            return Ok(());
+        }
+        if self.vault(caller, id).await?.is_worm {
+            let what = format!("the vault {id} is immutable and has snapshots whose retention has not ended");
+            return Err(ServiceError::Worm(what));
+        }
+        Err(ServiceError::Conflict(format!("the vault {id} cannot be deleted now; try again")))
+    }
+
     pub async fn vault(&self, caller: &Caller, id: &VaultId) -> Result<VaultRow> {
         let found = self.catalog.vault(caller.account, id).await?;
         found.ok_or_else(|| ServiceError::Missing(Missing::Vault, id.to_string()))
@@ -73,6 +130,29 @@ impl Service {
 
     pub async fn vaults(&self, caller: &Caller, filter: &VaultFilter, page: Page) -> Result<Paged<VaultRow>> {
         Ok(self.catalog.vaults(caller.account, filter, page).await?)
+    }
+
+    /// What opens a vault's repository, for who has the server's folder and key in his hands. Written down in the audit
+    /// log of the vault's account first.
+    pub async fn vault_password(&self, id: &VaultId) -> Result<Secret> {
+        let found = self.catalog.any_vault(id).await?;
+        let vault = found.ok_or_else(|| ServiceError::Missing(Missing::Vault, id.to_string()))?;
+        let password = Secret::new(self.access_of(&vault)?.password);
+        let now = self.now();
+        let row = AuditRow {
+            id: format!("audit-{}", random_characters(self.random.number())),
+            account: vault.account,
+            user: None,
+            access_key_id: String::new(),
+            action: "lifeboat:ReadVaultPassword".to_owned(),
+            source_ip: String::new(),
+            subject: Some(id.to_string()),
+            outcome: "OK".to_owned(),
+            started: now,
+            ended: Some(now),
+        };
+        self.catalog.insert_audit(&row).await?;
+        Ok(password)
     }
 
     pub async fn task(&self, caller: &Caller, id: &TaskId) -> Result<TaskRow> {
@@ -98,6 +178,6 @@ impl Service {
     }
 }
 
-fn owner(id: &VaultId) -> String {
+pub(crate) fn owner(id: &VaultId) -> String {
     format!("vault {id}")
 }

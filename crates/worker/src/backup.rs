@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lifeboat_adapters::files::{FilesOptions, FilesSource, OpenError};
 use lifeboat_model::plan::BackupSpec;
 use lifeboat_model::speed_limit::SpeedLimit;
+use lifeboat_model::time::Millis;
 use lifeboat_repository::Ctx;
 use lifeboat_repository::backup::{BackupOptions, BackupReport, ChangeDetection};
 use lifeboat_repository::id::{BlobId, SnapshotId};
@@ -31,6 +32,8 @@ pub struct BackupOrder {
     pub spec: BackupSpec,
     /// By which the snapshot can be found without a catalog.
     pub tags: Vec<String>,
+    /// What else the snapshot shall say of itself, for a catalog to be made of it.
+    pub about: serde_json::Value,
     /// The snapshot to compare with, if it is still there.
     pub parent: Option<String>,
     /// The folders that may be read.
@@ -59,6 +62,7 @@ pub fn back_up(order: &BackupOrder, progress: &Arc<Progress>, ctx: &Ctx) -> Resu
     Ok(Done {
         snapshot: Some(snapshot.to_string()),
         parent: parent.map(|id| id.to_string()),
+        ended: report.ended.map(Millis::from),
         is_partial: report.lost_count > 0 || progress.items_failed() > 0,
     })
 }
@@ -121,6 +125,7 @@ fn options_of(order: &BackupOrder, roots: &[PathBuf], parent: Option<SnapshotId>
         excludes: order.spec.files.exclude.clone(),
         tags: order.tags.clone(),
         program_version: concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(),
+        unknown: crate::import::about(&order.about),
         ..SnapshotFile::new(SnapshotTime::new(time.clock.now(), &time.zone), BlobId::of(b""))
     };
     BackupOptions {

@@ -6,7 +6,9 @@
 mod backup;
 mod browse;
 mod counted;
+mod import;
 mod progress;
+mod prune;
 mod report;
 mod restore;
 mod rules;
@@ -15,12 +17,18 @@ mod vault;
 
 pub use self::backup::{BackupOrder, back_up};
 pub use self::browse::{BrowseError, BrowseOrder, Entry, Folder, Listing, browse};
+pub use self::import::{
+    FoundSnapshot, Unreadable, VaultStamp, delete_vault, is_locked, list_snapshots, opens, read_snapshots,
+    read_spec, stored_bytes, vault_folders, vault_stamp, write_spec,
+};
 pub use self::progress::Progress;
+pub use self::prune::{PruneOrder, prune};
 pub use self::report::{ItemLog, error_file, make_reports, report_files};
 pub use self::restore::{RestoreOrder, restore};
 pub use self::vault::{VaultAccess, create_vault};
-pub use lifeboat_repository::Ctx;
+use lifeboat_model::time::Millis;
 pub use lifeboat_repository::clock::Time;
+pub use lifeboat_repository::{Ctx, Error as VaultError, Result as VaultResult};
 
 /// How a job went.
 #[derive(Debug, Default)]
@@ -30,6 +38,8 @@ pub struct Done {
     pub parent: Option<String>,
     /// Something is missing in the result, or not as it should be there.
     pub is_partial: bool,
+    /// When the snapshot was made, as it says itself.
+    pub ended: Option<Millis>,
 }
 
 /// What was tried on an entry and why it failed, in one line.

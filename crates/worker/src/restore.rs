@@ -78,7 +78,15 @@ fn parts(
     let id: SnapshotId = order.snapshot.parse().map_err(|_| unknown())?;
     let snapshot = repository.load_snapshot(id)?;
     let part = |path: &String| {
-        let mut part = Part::find(repository, snapshot.tree, path, rules)?;
+        let found = Part::find(repository, snapshot.tree, path, rules);
+        let mut part = match found {
+            Err(error)
+                if error.kind == ErrorKind::NotFound && !snapshot.program_version.starts_with("lifeboat") =>
+            {
+                Part::find_relative(repository, snapshot.tree, path, rules)?
+            }
+            found => found?,
+        };
         if let Some(target) = target {
             part.folder = target.to_owned();
         }
@@ -190,6 +198,29 @@ impl Part {
             tree = node.ok_or_else(missing)??.subtree.ok_or_else(missing)?;
         }
         Ok(Self { tree, folder, select: Within { name, rules: rules.clone() } })
+    }
+
+    /// restic names a path that it was given relative to a folder in full, but stores it from that folder on; of the
+    /// folder itself it stores what is in it.
+    fn find_relative(
+        repository: &Repository,
+        root: BlobId,
+        path: &str,
+        rules: &Rules,
+    ) -> Result<Self, Error> {
+        let (full, mut rest) = (Path::new(path), Path::new(path));
+        while let Some(first) = rest.iter().next() {
+            rest = rest.strip_prefix(first).unwrap_or(Path::new(""));
+            let Some(text) = rest.to_str().filter(|text| !text.is_empty()) else { continue };
+            let Ok(part) = Self::find(repository, root, text, rules) else { continue };
+            let mut entries = repository.read_tree(part.tree)?;
+            let is_it = |node: Node| Some(node.name) == part.select.name;
+            if entries.any(|node| node.is_ok_and(is_it)) {
+                return Ok(Self { folder: full.parent().unwrap_or(full).to_owned(), ..part });
+            }
+        }
+        let select = Within { name: None, rules: rules.clone() };
+        Ok(Self { tree: root, folder: full.to_owned(), select })
     }
 }
 

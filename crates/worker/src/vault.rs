@@ -37,7 +37,7 @@ impl VaultAccess {
         }
     }
 
-    fn storage(&self, limit: Option<&SpeedLimit>, ctx: &Ctx) -> Arc<dyn Storage> {
+    pub(crate) fn storage(&self, limit: Option<&SpeedLimit>, ctx: &Ctx) -> Arc<dyn Storage> {
         let cancel = || ctx.cancel.clone();
         let local = Interruptible::new(Arc::new(LocalStorage::new(&self.place)), cancel());
         let patient = Retry::new(local, RetryPolicy::default(), Arc::new(RealPace), cancel());
@@ -62,8 +62,18 @@ impl VaultAccess {
         ctx: &Ctx,
         work: impl FnOnce(&LockGuard) -> Result<T>,
     ) -> Result<T> {
+        self.locked_as(LockMode::Shared, repository, ctx, work)
+    }
+
+    pub(crate) fn locked_as<T>(
+        &self,
+        mode: LockMode,
+        repository: &Repository,
+        ctx: &Ctx,
+        work: impl FnOnce(&LockGuard) -> Result<T>,
+    ) -> Result<T> {
         let options = LockOptions {
-            mode: LockMode::Shared,
+            mode,
             holder: Holder::of_this_process(self.hostname.clone(), "lifeboat".to_owned()),
             retry_for: self.lock_wait,
             time: self.time.clone(),

@@ -81,6 +81,8 @@ pub(super) static ROUTES: &[Route] = routes! {
         "Begin to make a vault; the task tells when it is there";
     GET "/vaults" ["hbr:DescribeVaults"] (VAULTS) vaults::list[Nothing] -> List<vaults::Vault>, "List vaults, oldest first";
     GET "/vaults/{vault}" ["hbr:DescribeVaults"] (NONE) vaults::show[Nothing] -> vaults::Vault, "Show a vault";
+    DELETE "/vaults/{vault}" ["hbr:DeleteVault"] (NONE) vaults::delete[Nothing] -> vaults::Deleted,
+        "Begin to delete a vault with its plans, its jobs and all that is in it";
     GET "/vaults/{vault}/snapshots" ["hbr:SearchHistoricalSnapshots"] (PAGES)
         snapshots::list[Nothing] -> List<snapshots::Snapshot>, "List the snapshots in a vault, newest first";
     GET "/tasks/{task}" ["hbr:DescribeTask"] (NONE) vaults::task[Nothing] -> vaults::Task,

@@ -14,8 +14,9 @@ pub struct Snapshot {
     /// The name that restic knows it by.
     pub hash: String,
     pub vault_id: String,
-    /// The job that made it.
-    pub job_id: String,
+    /// The job that made it; restic has made it where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,10 +24,14 @@ pub struct Snapshot {
     /// COMPLETE or PARTIAL_COMPLETE.
     pub state: String,
     pub paths: Vec<String>,
-    pub bytes_total: u64,
-    pub bytes_actual: u64,
-    pub items_total: u64,
-    pub created: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_actual: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items_total: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
     pub completed: Timestamp,
     /// When it may be removed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +52,7 @@ impl From<SnapshotRow> for Snapshot {
             snapshot_id: row.id.into(),
             hash: row.hash,
             vault_id: row.vault.into(),
-            job_id: row.job.into(),
+            job_id: row.job.map(String::from),
             plan_id: row.plan.map(String::from),
             client_id: row.client.map(String::from),
             state: row.state,
@@ -55,7 +60,7 @@ impl From<SnapshotRow> for Snapshot {
             bytes_total: row.bytes_total,
             bytes_actual: row.bytes_actual,
             items_total: row.items_total,
-            created: row.created.into(),
+            created: row.created.map(Timestamp::from),
             completed: row.completed.into(),
             expires: row.expires.map(Timestamp::from),
         }

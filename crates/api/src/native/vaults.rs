@@ -18,6 +18,9 @@ pub struct NewVault {
     pub name: String,
     #[serde(default)]
     pub description: String,
+    /// Nothing in it can be deleted before its retention ends. Never to be taken back.
+    #[serde(default)]
+    pub is_immutable: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +38,10 @@ pub struct Vault {
     pub region: String,
     /// INITIALIZING, CREATED or ERROR.
     pub state: String,
+    /// Whether nothing in it can be deleted before its retention ends.
+    pub is_immutable: bool,
+    /// What it takes on disk.
+    pub stored_bytes: u64,
     pub snapshots: u64,
     /// What backups into it have read.
     pub bytes_done: u64,
@@ -63,8 +70,12 @@ pub(super) async fn create(call: &Call<'_>, new: NewVault) -> Result<CreatedVaul
             return Err(WireError::invalid(name, value, accepted));
         }
     }
-    let request =
-        NewVaultRequest { name: new.name, description: new.description, redundancy: "LRS".to_owned() };
+    let request = NewVaultRequest {
+        name: new.name,
+        description: new.description,
+        redundancy: "LRS".to_owned(),
+        is_worm: new.is_immutable,
+    };
     let (vault, task) =
         call.service.create_vault(&call.caller, request).await.map_err(|error| refuse(&error))?;
     Ok(CreatedVault { vault_id: vault.into(), task_id: task.into() })
@@ -83,6 +94,16 @@ pub(super) async fn show(call: &Call<'_>, _: Nothing) -> Result<Vault, WireError
     Ok(found.into())
 }
 
+/// What is being deleted is seen by nobody any more.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct Deleted {}
+
+pub(super) async fn delete(call: &Call<'_>, _: Nothing) -> Result<Deleted, WireError> {
+    let id = call.id("vault")?;
+    call.service.delete_vault(&call.caller, &id).await.map_err(|error| refuse(&error))?;
+    Ok(Deleted {})
+}
+
 pub(super) async fn task(call: &Call<'_>, _: Nothing) -> Result<Task, WireError> {
     let id = call.id("task")?;
     let found = call.service.task(&call.caller, &id).await.map_err(|error| refuse(&error))?;
@@ -97,6 +118,8 @@ impl From<VaultRow> for Vault {
             description: row.description,
             region: row.region,
             state: row.state,
+            is_immutable: row.is_worm,
+            stored_bytes: row.stored_bytes,
             snapshots: row.snapshots,
             bytes_done: row.bytes_done,
             created: row.created.into(),

@@ -16,4 +16,8 @@ mod listings;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
+mod vault_contents;
+#[cfg(test)]
 mod world;

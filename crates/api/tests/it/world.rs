@@ -20,6 +20,7 @@ use lifeboat_repository::clock::Time;
 use lifeboat_service::{
     Catalog, CatalogPlace, ClientRow, Clock, Dispatcher, Limits, Random, Root, Sealer, Secret, Service, Start,
 };
+use lifeboat_testkit::restic::Restic;
 use lifeboat_testkit::time::FakeTime;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -60,6 +61,25 @@ impl Random for Counted {
     }
 }
 
+async fn service_in(folder: &Path, catalog: &str, clock: &Arc<FakeTime>, root: &Root) -> (Service, Catalog) {
+    let place = CatalogPlace::Sqlite(folder.join(catalog));
+    let catalog = Catalog::open(&place).await.unwrap();
+    let start = Start {
+        catalog: catalog.clone(),
+        sealer: Sealer::new(SERVER_KEY),
+        clock: Arc::new(WorldClock(Arc::clone(clock))),
+        random: Arc::<Counted>::default(),
+        time: Time { clock: Arc::<FakeTime>::clone(clock), zone: TimeZone::UTC },
+        vault_root: folder.join("vaults"),
+        region: "cn-hangzhou".to_owned(),
+        hostname: "testhost".to_owned(),
+        spool_folder: folder.to_owned(),
+        temp_folder: folder.join("temp"),
+        limits: Limits::default(),
+    };
+    (start.run(root).await.unwrap(), catalog)
+}
+
 impl World {
     /// Starts a service whose jobs are run.
     pub(crate) async fn start() -> Self {
@@ -77,22 +97,7 @@ impl World {
         for below in ["vaults", "files"] {
             std::fs::create_dir(folder.path().join(below)).unwrap();
         }
-        let place = CatalogPlace::Sqlite(folder.path().join("catalog.sqlite"));
-        let catalog = Catalog::open(&place).await.unwrap();
-        let start = Start {
-            catalog: catalog.clone(),
-            sealer: Sealer::new(SERVER_KEY),
-            clock: Arc::new(WorldClock(Arc::clone(&clock))),
-            random: Arc::<Counted>::default(),
-            time: Time { clock: Arc::<FakeTime>::clone(&clock), zone: TimeZone::UTC },
-            vault_root: folder.path().join("vaults"),
-            region: "cn-hangzhou".to_owned(),
-            hostname: "testhost".to_owned(),
-            spool_folder: folder.path().to_owned(),
-            temp_folder: folder.path().join("temp"),
-            limits: Limits::default(),
-        };
-        let service = start.run(&root).await.unwrap();
+        let (service, catalog) = service_in(folder.path(), "catalog.sqlite", &clock, &root).await;
         drop(tokio::spawn(Dispatcher::new(service.clone()).run()));
         Self { service, root, clock, catalog, folder, requests: Arc::default() }
     }
@@ -137,6 +142,28 @@ impl World {
 
     pub(crate) fn keys(&self) -> (&str, &str) {
         (&self.root.access_key_id, self.root.access_key_secret.expose())
+    }
+
+    /// The same world with an empty catalog, as it is when the server's is lost.
+    pub(crate) async fn without_catalog(self) -> Self {
+        let (service, catalog) =
+            service_in(self.folder.path(), "another.sqlite", &self.clock, &self.root).await;
+        Self { service, catalog, ..self }
+    }
+
+    /// The folder of a vault.
+    pub(crate) fn vault_folder(&self, id: &str) -> PathBuf {
+        self.folder.path().join("vaults").join(id)
+    }
+
+    /// Stock restic for a vault, with the password that lies sealed beside it.
+    pub(crate) fn restic(&self, id: &str) -> Restic {
+        let folder = self.vault_folder(id);
+        let spec: Value =
+            serde_json::from_slice(&std::fs::read(folder.join("lifeboat.json")).unwrap()).unwrap();
+        let sealed = spec["password"].as_str().unwrap();
+        let password = Sealer::new(SERVER_KEY).open(&format!("vault {id}"), sealed).unwrap();
+        Restic::new(folder).with_password(password)
     }
 
     /// A place for files of the test.

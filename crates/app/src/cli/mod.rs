@@ -53,6 +53,7 @@ pub(crate) enum Command {
     Key(key::KeyArgs),
     Unlock(upkeep::UnlockArgs),
     Server(server::ServerArgs),
+    Catalog(server::CatalogArgs),
     #[command(flatten)]
     Remote(remote::RemoteCommand),
     /// Print the script that completes lifeboat commands in a shell

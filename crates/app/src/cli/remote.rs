@@ -4,6 +4,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::server::DataArgs;
+
 /// Commands that ask a server.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum RemoteCommand {
@@ -29,6 +31,23 @@ pub(crate) enum VaultAction {
         name: String,
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
+        /// Let nothing in it be deleted before its retention ends; this is never undone
+        #[arg(long)]
+        immutable: bool,
+    },
+    /// Delete a vault with its plans, its jobs and all that is in it
+    Delete {
+        /// Its id or its name
+        #[arg(id = "which", value_name = "VAULT")]
+        vault: String,
+    },
+    /// Print the password that restic needs to open a vault; for who may read the server's folder, not over HTTP
+    Password {
+        /// Its id
+        #[arg(id = "which", value_name = "VAULT")]
+        vault: String,
+        #[command(flatten)]
+        place: DataArgs,
     },
     /// List the vaults
     List,

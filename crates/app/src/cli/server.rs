@@ -3,13 +3,62 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use crate::server::{DatabaseUrl, Region};
 
+/// Where a server's data is, for commands that go to it without asking a server
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DataArgs {
+    /// Where the server keeps its vaults, its catalog and its keys [default: $XDG_DATA_HOME/lifeboat/server]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The file that configures the server; options win over what it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The catalog's database, as postgres://user:password@host/database [default: a file in DIR]
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<DatabaseUrl>,
+    /// Where vaults are [default: DIR/vaults]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) vault_root: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// What a server would be started with there.
+    pub(crate) fn of_server(&self) -> ServerArgs {
+        ServerArgs {
+            data: self.data.clone(),
+            config: self.config.clone(),
+            database: self.database.clone(),
+            vault_root: self.vault_root.clone(),
+            ..ServerArgs::default()
+        }
+    }
+}
+
+/// Look after the catalog of a server that does not run
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CatalogArgs {
+    #[command(subcommand)]
+    pub(crate) action: CatalogAction,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum CatalogAction {
+    /// Add to the catalog what the vaults have and it does not: vaults and snapshots
+    Rebuild {
+        #[command(flatten)]
+        place: DataArgs,
+        /// Passwords, one on each line, of vaults that another server has made
+        #[arg(long, value_name = "FILE")]
+        vault_passwords: Option<PathBuf>,
+    },
+}
+
 /// Serve the APIs of cloud backup services from this machine
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct ServerArgs {
     /// Where the server keeps its vaults, its catalog and its keys [default: $XDG_DATA_HOME/lifeboat/server]
     #[arg(long, value_name = "DIR")]

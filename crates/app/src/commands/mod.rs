@@ -54,6 +54,7 @@ pub(crate) fn run(app: &App, command: Command) -> anyhow::Result<Status> {
         Command::Man { folder } => shell::manual(app, &folder),
         Command::Copy(args) => copy::run(app, &args),
         Command::Server(args) => crate::server::run(app, &args),
+        Command::Catalog(args) => crate::server::offline::catalog(app, &args.action),
         Command::Remote(command) => remote::run(app, &command),
     }
 }

@@ -21,13 +21,16 @@ use serde_json::{Value, json};
 
 use self::http::Server;
 use crate::app::App;
-use crate::cli::remote::RemoteCommand;
+use crate::cli::remote::{RemoteCommand, VaultAction, VaultArgs};
 use crate::exit::Status;
 use crate::server::DEFAULT_ADDRESS;
 
 const MOST_ROWS: u32 = 1000;
 
 pub(crate) fn run(app: &App, command: &RemoteCommand) -> anyhow::Result<Status> {
+    if let RemoteCommand::Vault(VaultArgs { action: VaultAction::Password { vault, place } }) = command {
+        return crate::server::offline::password(app, vault, place);
+    }
     let remote = Remote::of(app)?;
     match command {
         RemoteCommand::Vault(args) => vaults::run(&remote, &args.action),

@@ -14,7 +14,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) fn run(remote: &Remote<'_>, action: &VaultAction) -> anyhow::Result<Status> {
     match action {
-        VaultAction::Create { name, description } => create(remote, name, description),
+        VaultAction::Create { name, description, immutable } => {
+            let new =
+                NewVault { name: name.clone(), description: description.clone(), is_immutable: *immutable };
+            create(remote, &new)
+        }
+        VaultAction::Delete { vault } => {
+            let vault: Vault = remote.get("/vaults/{vault}", &[&id_of(remote, vault)?])?;
+            remote.delete::<serde_json::Value>("/vaults/{vault}", &[&vault.vault_id])?;
+            remote.made("began to delete vault", &vault.vault_id, &vault)
+        }
+        VaultAction::Password { .. } => bail!("the password of a vault is not told over HTTP"),
         VaultAction::List => {
             let vaults: Vec<Vault> = remote.all("/vaults", &[])?;
             let headings = ["ID", "Name", "State", "Snapshots", "Created"];
@@ -35,10 +45,10 @@ pub(super) fn run(remote: &Remote<'_>, action: &VaultAction) -> anyhow::Result<S
             remote.table(&headings, (&snapshots, total), |snapshot: &Snapshot| {
                 vec![
                     snapshot.snapshot_id.clone(),
-                    remote.moment(Some(snapshot.created)),
+                    remote.moment(Some(snapshot.completed)),
                     snapshot.state.clone(),
-                    text::bytes(snapshot.bytes_total),
-                    text::bytes(snapshot.bytes_actual),
+                    size(snapshot.bytes_total),
+                    size(snapshot.bytes_actual),
                     snapshot.paths.join(", "),
                 ]
             })
@@ -47,9 +57,8 @@ pub(super) fn run(remote: &Remote<'_>, action: &VaultAction) -> anyhow::Result<S
 }
 
 /// Makes a vault and waits until it is there, so that the next command can use it.
-fn create(remote: &Remote<'_>, name: &str, description: &str) -> anyhow::Result<Status> {
-    let new = NewVault { name: name.to_owned(), description: description.to_owned() };
-    let made: CreatedVault = remote.post("/vaults", &[], &new)?;
+fn create(remote: &Remote<'_>, new: &NewVault) -> anyhow::Result<Status> {
+    let made: CreatedVault = remote.post("/vaults", &[], new)?;
     loop {
         let vault: Vault = remote.get("/vaults/{vault}", &[&made.vault_id])?;
         match vault.state.as_str() {
@@ -60,6 +69,11 @@ fn create(remote: &Remote<'_>, name: &str, description: &str) -> anyhow::Result<
         remote.app.ctx.cancel.check()?;
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// A number of bytes, if anybody has counted them.
+fn size(bytes: Option<u64>) -> String {
+    bytes.map(text::bytes).unwrap_or_default()
 }
 
 /// A vault's id by its id or its name.

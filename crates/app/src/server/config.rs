@@ -69,6 +69,7 @@ struct FileLimits {
     reports_days: Option<Within<1, 3650>>,
     connections: Option<Within<1, 100_000>>,
     stop_seconds: Option<Within<0, 86_400>>,
+    vault_deletion_minutes: Option<Within<0, 1_000_000>>,
 }
 
 /// A whole number between two ends.
@@ -225,6 +226,10 @@ impl FileLimits {
             stop_waits: self
                 .stop_seconds
                 .map_or(default.stop_waits, |seconds| Duration::from_secs(seconds.0)),
+            vault_deletion_wait: self
+                .vault_deletion_minutes
+                .map_or(default.vault_deletion_wait, |minutes| Some(Duration::from_secs(minutes.0 * 60))),
+            upkeep_every: default.upkeep_every,
         }
     }
 }

@@ -56,6 +56,15 @@ impl DataFolder {
         }
     }
 
+    /// Opens a folder that a server has made and may be at work in, for who only looks.
+    pub(super) fn beside_a_server(folder: &Path) -> anyhow::Result<Self> {
+        let root = folder.join("root.json");
+        let root = File::open(&root).with_context(|| {
+            format!("{} is no data folder of a server that you may read", folder.display())
+        })?;
+        Ok(Self { path: folder.to_owned(), _lock: root })
+    }
+
     pub(super) fn catalog(&self) -> PathBuf {
         self.path.join("catalog.sqlite")
     }

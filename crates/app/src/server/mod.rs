@@ -10,6 +10,7 @@ mod download;
 mod http;
 mod listen;
 mod metrics;
+pub(crate) mod offline;
 mod signals;
 mod tls;
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lifeboat_model::time::Millis;
-use lifeboat_service::{Catalog, Clock, Dispatcher, Random, Sealer, Service, Start};
+use lifeboat_service::{Catalog, Clock, Dispatcher, Random, Root, Sealer, Service, Start};
 use tracing::info;
 
 use self::config::Config;
@@ -92,6 +93,12 @@ async fn serve(app: &App, config: Config, tls: Option<Arc<Tls>>) -> anyhow::Resu
 }
 
 async fn service(app: &App, config: &Config, data: &DataFolder) -> anyhow::Result<Service> {
+    let (start, root) = start(app, config, data).await?;
+    start.run(&root).await.context("cannot start the service")
+}
+
+/// What a service in a data folder is made of, and whose it is.
+async fn start(app: &App, config: &Config, data: &DataFolder) -> anyhow::Result<(Start, Root)> {
     let root = data.root(config.region.as_deref())?;
     let catalog = Catalog::open(&config.catalog(data.catalog())).await.context("cannot open the catalog")?;
     let start = Start {
@@ -107,7 +114,7 @@ async fn service(app: &App, config: &Config, data: &DataFolder) -> anyhow::Resul
         temp_folder: data.temp()?,
         limits: config.limits.clone(),
     };
-    start.run(&root.who()?).await.context("cannot start the service")
+    Ok((start, root.who()?))
 }
 
 struct AppClock(lifeboat_repository::clock::Time);

@@ -99,7 +99,8 @@ impl Catalog {
         self.db.change(insert(new, Unless::Never, now)).await.map(drop)
     }
 
-    /// Gives the oldest job that waits to `worker`, until `until`. The jobs of a series run one after another.
+    /// Gives the oldest job that waits to `worker`, until `until`. The jobs of a series run one after another, and a
+    /// prune has its vault for itself.
     pub async fn claim_job(&self, worker: &str, until: Millis, now: Millis) -> Result<Option<ClaimedJob>> {
         let mut tx = self.db.begin().await?;
         // Else two servers could each take a job of one plan at the same moment. SQLite has one writer anyhow.
@@ -110,7 +111,8 @@ impl Catalog {
         let select = sql(format!(
             "SELECT j.id FROM jobs j WHERE j.state IN ({waiting}) AND (j.expires_at > $1 OR j.started_at IS NOT NULL) \
              AND j.child_count = 0 AND NOT EXISTS \
-             (SELECT 1 FROM jobs o WHERE o.series_id = j.series_id AND o.state IN ('RUNNING', 'CANCELING')) \
+             (SELECT 1 FROM jobs o WHERE o.state IN ('RUNNING', 'CANCELING') AND (o.series_id = j.series_id \
+             OR (o.vault_id = j.vault_id AND (o.kind = 'prune' OR j.kind = 'prune')))) \
              ORDER BY j.created_at, j.id LIMIT 1{}",
             self.db.skip_locked()
         ));
@@ -197,7 +199,7 @@ impl Catalog {
         let Some(row) = rows.first() else { return Ok(false) };
         if let Some(snapshot) = &done.snapshot {
             let job: JobId = id.parse().map_err(|_| CatalogError::strange("id", id))?;
-            tx.change(insert_of_job(snapshot, &job, done.outcome.state().as_str(), now)).await?;
+            tx.change(insert_of_job(snapshot, &job, done.outcome.state().as_str())).await?;
         }
         follow_of(&mut tx, row, now).await?;
         tx.commit().await?;
@@ -414,7 +416,7 @@ async fn read(tx: &mut Tx, id: &str) -> Result<Option<ClaimedJob>> {
 }
 
 /// States as SQL lists them. They are words of ours, never a caller's.
-fn states(states: impl Iterator<Item = JobState>) -> String {
+pub(crate) fn states(states: impl Iterator<Item = JobState>) -> String {
     states.map(|state| format!("'{}'", state.as_str())).collect::<Vec<_>>().join(", ")
 }
 

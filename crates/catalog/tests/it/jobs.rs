@@ -54,13 +54,17 @@ fn ended(outcome: Outcome, snapshot: Option<u128>) -> FinishedJob {
             id: SnapshotId::new(number),
             hash: format!("hash-{number}"),
             parent_hash: None,
+            completed: NOW,
             retention_days: Some(1),
+            keep_latest: false,
         }),
     }
 }
 
 async fn finish(catalog: &Catalog, claimed: &ClaimedJob, done: &FinishedJob, now: Millis) -> bool {
-    catalog.finish_job((&claimed.job.id, claimed.fence), (done, 1000), now).await.unwrap()
+    let snapshot = done.snapshot.clone().map(|snapshot| NewSnapshot { completed: now, ..snapshot });
+    let done = FinishedJob { snapshot, ..done.clone() };
+    catalog.finish_job((&claimed.job.id, claimed.fence), (&done, 1000), now).await.unwrap()
 }
 
 async fn a_job_runs_and_leaves_a_snapshot(place: Place) {
@@ -90,7 +94,7 @@ async fn a_job_runs_and_leaves_a_snapshot(place: Place) {
 
     let id = SnapshotId::new(1);
     let snapshot = catalog.snapshot(world.account, &id).await.unwrap().unwrap();
-    assert_eq!((snapshot.job.to_string(), snapshot.hash.as_str()), (new.id.clone(), "hash-1"));
+    assert_eq!((snapshot.job.unwrap().to_string(), snapshot.hash.as_str()), (new.id.clone(), "hash-1"));
     assert_eq!(snapshot.expires, Some(NOW.plus(30 + 86_400_000)));
     assert!(catalog.snapshot(world.other, &id).await.unwrap().is_none());
     let maker = catalog.job_of_snapshot(world.account, &id).await.unwrap().unwrap();
@@ -258,13 +262,15 @@ async fn snapshots_are_found_by_every_condition(place: Place) {
         (Column::CreatedTime, Operator::Between, vec![time(0), time(2)], 3),
     ] {
         let condition = SnapshotCondition { column, operator, values };
-        let found =
-            catalog.snapshots((world.account, &world.vault), &[condition], (true, 10, 0)).await.unwrap();
+        let found = catalog
+            .snapshots((world.account, Some(&world.vault)), &[condition], (true, 10, 0))
+            .await
+            .unwrap();
         assert_eq!(found.total, expected, "{column:?} {operator:?}");
         assert_eq!(found.rows.len() as u64, expected);
     }
-    let page = catalog.snapshots((world.account, &world.vault), &[], (true, 1, 1)).await.unwrap();
+    let page = catalog.snapshots((world.account, Some(&world.vault)), &[], (true, 1, 1)).await.unwrap();
     assert_eq!((page.total, page.rows[0].id.clone()), (3, id));
-    let others = catalog.snapshots((world.other, &world.vault), &[], (true, 1, 0)).await.unwrap();
+    let others = catalog.snapshots((world.other, Some(&world.vault)), &[], (true, 1, 0)).await.unwrap();
     assert_eq!(others.total, 0);
 }

@@ -16,6 +16,8 @@ mod nouns;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod suite;

@@ -155,10 +155,12 @@ async fn a_task_ends_once(place: Place) {
     let catalog = open(&place).await;
     let world = World::make(&catalog).await;
     let id = TaskId::new(1);
-    catalog.insert_task(world.account, &id, "InitVault", NOW).await.unwrap();
+    catalog.insert_task(world.account, &id, ("InitVault", Some(&world.vault)), NOW).await.unwrap();
     let found = catalog.task(world.account, &id).await.unwrap().unwrap();
     assert_eq!((found.state.as_str(), found.completed), ("created", None));
+    assert_eq!(catalog.task_of_vault(&world.vault).await.unwrap(), Some(id.clone()));
     catalog.finish_task(&id, 100, Some("{}"), NOW.plus(1)).await.unwrap();
+    assert_eq!(catalog.task_of_vault(&world.vault).await.unwrap(), None);
     catalog.finish_task(&id, -1, None, NOW.plus(2)).await.unwrap();
     let found = catalog.task(world.account, &id).await.unwrap().unwrap();
     assert_eq!((found.state.as_str(), found.progress), ("completed", 100));

@@ -34,6 +34,7 @@ pub(crate) fn vault(number: u128, of: AccountId) -> NewVault {
         description: "ä \u{1f680}".to_owned(),
         region: "cn-hangzhou".to_owned(),
         redundancy: "LRS".to_owned(),
+        is_worm: false,
         password: "sealed".to_owned(),
     }
 }

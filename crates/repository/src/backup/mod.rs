@@ -92,7 +92,9 @@ impl Repository {
         let is_unchanged = options.skip_if_unchanged && parent_tree == Some(root);
         if !options.dry_run && !is_unchanged && report.saw_a_root {
             ctx.cancel.check()?;
-            let snapshot = self.complete(options, root, &report, started);
+            let ended = self.settings().time.clock.now();
+            report.ended = Some(ended);
+            let snapshot = self.complete(options, root, &report, (started, ended));
             lock.assert_held()?;
             report.snapshot = Some(self.save_snapshot(&snapshot)?);
         }
@@ -104,9 +106,8 @@ impl Repository {
         options: BackupOptions,
         root: BlobId,
         report: &BackupReport,
-        started: Timestamp,
+        (started, ended): (Timestamp, Timestamp),
     ) -> SnapshotFile {
-        let ended = self.settings().time.clock.now();
         let local = |time| SnapshotTime::new(time, &self.settings().time.zone);
         let summary = report.to_summary(local(started), local(ended));
         SnapshotFile { tree: root, parent: options.parent, summary: Some(summary), ..options.snapshot }

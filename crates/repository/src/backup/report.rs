@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::error::Error;
 use crate::id::{BlobId, SnapshotId};
 use crate::save::SaveCounts;
-use crate::snapshot::{SnapshotSummary, SnapshotTime};
+use crate::snapshot::{ITEMS_LOST, SnapshotSummary, SnapshotTime};
 use crate::source::EntryError;
 
 /// More lost entries than this are counted, not named: a list must not outgrow memory.
@@ -64,6 +66,8 @@ pub struct BackupReport {
     /// None for a dry run, or when there was nothing to make a snapshot of.
     pub snapshot: Option<SnapshotId>,
     pub tree: Option<BlobId>,
+    /// When the snapshot was made.
+    pub ended: Option<Timestamp>,
     pub files: ItemCounts,
     pub dirs: ItemCounts,
     /// Size of all files, read or not.
@@ -121,7 +125,12 @@ impl BackupReport {
     }
 
     pub(super) fn to_summary(&self, backup_start: SnapshotTime, backup_end: SnapshotTime) -> SnapshotSummary {
+        let mut unknown = serde_json::Map::new();
+        if self.lost_count > 0 {
+            unknown.insert(ITEMS_LOST.to_owned(), self.lost_count.into());
+        }
         SnapshotSummary {
+            unknown,
             backup_start,
             backup_end,
             files_new: self.files.new,
@@ -136,7 +145,6 @@ impl BackupReport {
             data_added_packed: self.bytes_stored,
             total_files_processed: self.files.total(),
             total_bytes_processed: self.bytes_processed,
-            ..SnapshotSummary::default()
         }
     }
 }

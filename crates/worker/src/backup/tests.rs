@@ -99,6 +99,7 @@ impl Content for Open {
 fn order() -> BackupOrder {
     let settings = repository::settings();
     BackupOrder {
+        about: serde_json::Value::Null,
         vault: VaultAccess {
             place: PathBuf::new(),
             password: String::new(),

@@ -67,6 +67,7 @@ impl Scene {
     pub(crate) fn order(&self, paths: &[&Path], parent: Option<&Ran>) -> BackupOrder {
         let paths = paths.iter().map(|path| path.to_str().unwrap().to_owned()).collect();
         BackupOrder {
+            about: serde_json::Value::Null,
             vault: self.access.clone(),
             spec: BackupSpec { files: FilesSpec { paths, ..FilesSpec::default() }, ..BackupSpec::default() },
             tags: Vec::new(),

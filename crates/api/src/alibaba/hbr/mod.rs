@@ -9,6 +9,7 @@ mod files;
 mod filters;
 mod plans;
 mod policies;
+mod resources;
 mod restore_jobs;
 mod snapshots;
 mod tags;
@@ -65,6 +66,8 @@ macro_rules! operations {
 operations! { call =>
         "CreateVault" => vaults::create(call).await,
         "DescribeVaults" => vaults::describe(call).await,
+        "UpdateVault" => vaults::update(call).await,
+        "DeleteVault" => vaults::delete(call).await,
         "DescribeTask" => vaults::task(call).await,
         "CreateBackupPlan" => plans::create(call).await,
         "DescribeBackupPlans" => plans::describe(call).await,
@@ -85,6 +88,9 @@ operations! { call =>
         "DescribeBackupJobs2" => backup_jobs::describe(call).await,
         "CancelBackupJob" => backup_jobs::cancel(call).await,
         "SearchHistoricalSnapshots" => snapshots::search(call).await,
+        "DeleteSnapshot" => snapshots::delete(call).await,
+        "ListSnapshots" => resources::snapshots(call).await,
+        "ListProtectedResources" => resources::list(call).await,
         "CreateRestoreJob" => restore_jobs::create(call).await,
         "DescribeRestoreJobs2" => restore_jobs::describe(call).await,
         "CancelRestoreJob" => restore_jobs::cancel(call).await,
@@ -133,8 +139,18 @@ pub(crate) fn refuse(error: &ServiceError) -> WireError {
         ServiceError::Missing(what, id) => {
             WireError::not_found("ResourceNotFound", format!("The {what:?} {id} does not exist."))
         }
-        ServiceError::Exists(_) | ServiceError::Conflict(_) | ServiceError::Quota(_) => {
-            WireError::bad_request("BadRequest", text)
+        ServiceError::Exists(_)
+        | ServiceError::Conflict(_)
+        | ServiceError::Quota(_)
+        | ServiceError::Worm(_)
+        | ServiceError::Strange(_) => WireError::bad_request("BadRequest", sentence(&text)),
+        ServiceError::VaultBound(_) => {
+            WireError::bad_request("VaultBoundPolicyCannotBeDeleted", sentence(&text))
+        }
+        ServiceError::Vault(_) | ServiceError::Storage(_) => {
+            tracing::error!(error = %error, cause = ?std::error::Error::source(error), "cannot answer a request");
+            let what = "The vault cannot be read; the server's log says why.";
+            WireError::new(StatusCode::INTERNAL_SERVER_ERROR, "AccessVaultFail", what)
         }
         ServiceError::NotTrusted { .. } => WireError::new(
             StatusCode::FORBIDDEN,
@@ -245,6 +261,30 @@ fn present(fields: Value) -> Value {
         }
         other => other,
     }
+}
+
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(char::to_uppercase);
+    let end = if text.ends_with('.') { "" } else { "." };
+    format!("{}{}{end}", first.map(String::from_iter).unwrap_or_default(), characters.as_str())
+}
+
+/// MaxResults, and where NextToken or Skip say to begin.
+fn window(params: &Params) -> Result<(u64, u64), WireError> {
+    let most = params.number("MaxResults", 1, 100)?.unwrap_or(10);
+    let skip = params.number("Skip", 0, i64::MAX)?;
+    let at = match (params.text("NextToken"), skip) {
+        (Some(text), Some(_)) => {
+            return Err(WireError::invalid("NextToken", text, "It cannot be used together with Skip."));
+        }
+        (Some(text), None) => {
+            let accepted = "It must be what the last answer said.";
+            text.parse().map_err(|_| WireError::invalid("NextToken", text, accepted))?
+        }
+        (None, skip) => u64::try_from(skip.unwrap_or(0)).unwrap_or(0),
+    };
+    Ok((u64::try_from(most).unwrap_or(10), at.min(u64::from(u32::MAX))))
 }
 
 /// Nothing but the envelope.

@@ -1,12 +1,13 @@
-//! SearchHistoricalSnapshots.
+//! SearchHistoricalSnapshots, DeleteSnapshot.
 
 use lifeboat_model::id::{ClientId, InstanceId, JobId, PlanId, VaultId};
+use lifeboat_model::plan::SourceType;
 use lifeboat_model::time::Millis;
 use lifeboat_service::{SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{present, refuse};
+use super::{nothing, present, refuse};
 use crate::alibaba::{Answer, Call, WireError};
 
 /// One condition, as JSON.
@@ -34,12 +35,14 @@ pub(super) async fn search(call: Call<'_>) -> Answer {
     }
     let vault =
         vault.ok_or_else(|| WireError::bad_request("MissingQuery.VaultId", "Query must name a VaultId."))?;
-    if let Some(kind) = params.text("SourceType") {
-        conditions.push(SnapshotCondition {
-            column: SnapshotColumn::SourceType,
-            operator: SnapshotOperator::Match,
-            values: vec![SnapshotValue::Text(kind.to_owned())],
-        });
+    if let Some(kind) = call.source_type()? {
+        conditions.push(is_of(kind));
+    }
+    match params.text("SortBy") {
+        None | Some("CompleteTime" | "CreatedTime") => {}
+        Some(other) => {
+            return Err(WireError::invalid("SortBy", other, "It must be CompleteTime or CreatedTime."));
+        }
     }
     let is_newest_first = match params.text("Order") {
         None | Some("ASC") => false,
@@ -66,6 +69,36 @@ pub(super) async fn search(call: Call<'_>) -> Answer {
         "Limit": limit,
         "NextToken": (limit > 0 && next < found.total).then(|| next.to_string()),
     })))
+}
+
+/// Of one kind of source. Whose snapshots restic has made nobody knows: files are of any machine then.
+fn is_of(kind: &str) -> SnapshotCondition {
+    let is_file = SourceType::parse(kind).is_some();
+    SnapshotCondition {
+        column: if is_file { SnapshotColumn::FilesOf } else { SnapshotColumn::SourceType },
+        operator: SnapshotOperator::Match,
+        values: vec![SnapshotValue::Text(kind.to_owned())],
+    }
+}
+
+/// ClientId and InstanceId, where they are given, must be the snapshot's.
+pub(super) async fn delete(call: Call<'_>) -> Answer {
+    let text = call.params.required("SnapshotId")?;
+    let missing = || WireError::not_found("ResourceNotFound", format!("The Snapshot {text} does not exist."));
+    let id = text.parse().map_err(|_| missing())?;
+    let vault: Option<VaultId> = call.params.parsed("VaultId")?;
+    let source_type = call.source_type()?;
+    let snapshot = call.service.snapshot(&call.caller, &id).await.map_err(|error| refuse(&error))?;
+    let is_other = |name, own: Option<&str>| call.params.text(name).is_some_and(|given| own != Some(given));
+    if is_other("ClientId", snapshot.client.as_ref().map(ClientId::as_str))
+        || is_other("InstanceId", snapshot.instance.as_ref().map(InstanceId::as_str))
+        || source_type.is_some_and(|kind| snapshot.job.is_some() && kind != snapshot.source_type)
+    {
+        return Err(missing());
+    }
+    let deleted = call.service.delete_snapshot(&call.caller, &id, vault.as_ref()).await;
+    deleted.map_err(|error| refuse(&error))?;
+    Ok(nothing())
 }
 
 const COLUMNS: [(&str, SnapshotColumn); 9] = [
@@ -138,14 +171,14 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn view(snapshot: &SnapshotRow) -> Value {
+pub(super) fn view(snapshot: &SnapshotRow) -> Value {
     let list = |patterns: &[String]| (!patterns.is_empty()).then(|| json!(patterns).to_string());
     present(json!({
         "SnapshotId": snapshot.id.as_str(),
         "SnapshotHash": snapshot.hash,
         "ParentSnapshotHash": snapshot.parent_hash,
         "VaultId": snapshot.vault.as_str(),
-        "JobId": JobId::as_str(&snapshot.job),
+        "JobId": snapshot.job.as_ref().map(JobId::as_str),
         "PlanId": snapshot.plan.as_ref().map(PlanId::as_str),
         "ClientId": snapshot.client.as_ref().map(ClientId::as_str),
         "InstanceId": snapshot.instance.as_ref().map(InstanceId::as_str),
@@ -165,7 +198,7 @@ fn view(snapshot: &SnapshotRow) -> Value {
         "ActualItems": snapshot.items_actual,
         "StorageClass": "Standard",
         "Retention": snapshot.retention_days,
-        "CreatedTime": snapshot.created.seconds(),
+        "CreatedTime": snapshot.created.map(|time| time.seconds()),
         "StartTime": snapshot.started.seconds(),
         "CompleteTime": snapshot.completed.seconds(),
         "UpdatedTime": snapshot.completed.seconds(),

@@ -1,9 +1,10 @@
-//! CreateVault, DescribeVaults, DescribeTask.
+//! CreateVault, DescribeVaults, UpdateVault, DeleteVault, DescribeTask.
 
-use lifeboat_service::{Labels, NewVaultRequest, VaultFilter, VaultRow};
+use lifeboat_model::id::VaultId;
+use lifeboat_service::{Labels, NewVaultRequest, VaultChange, VaultFilter, VaultRow};
 use serde_json::{Value, json};
 
-use super::{paged, present, refuse, tags};
+use super::{nothing, paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, WireError};
 
 pub(super) async fn create(call: Call<'_>) -> Answer {
@@ -24,6 +25,7 @@ pub(super) async fn create(call: Call<'_>) -> Answer {
         name: name.to_owned(),
         description: description.to_owned(),
         redundancy: redundancy.to_owned(),
+        is_worm: call.params.boolean("WormEnabled")?.unwrap_or(false),
     };
     let made = call.service.create_vault(&call.caller, request).await;
     let (vault, task) = made.map_err(|error| refuse(&error))?;
@@ -55,6 +57,8 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
 }
 
 fn view(vault: &VaultRow, labels: Option<&Labels>) -> Value {
+    let kinds = [("ECS_FILE", vault.instance_plans), ("File", vault.file_plans)];
+    let kinds: Vec<_> = kinds.into_iter().filter(|(_, plans)| *plans > 0).map(|(kind, _)| kind).collect();
     present(json!({
         "VaultId": vault.id.as_str(),
         "VaultName": vault.name,
@@ -71,12 +75,61 @@ fn view(vault: &VaultRow, labels: Option<&Labels>) -> Value {
         "ReplicationSourceVault": false,
         "SnapshotCount": vault.snapshots,
         "BytesDone": vault.bytes_done,
+        "StorageSize": vault.stored_bytes,
+        "WormEnabled": vault.is_worm,
+        "ChargeType": "FREE",
+        "SearchEnabled": false,
+        "IndexAvailable": false,
+        "IndexLevel": "OFF",
+        "SourceTypes": { "SourceType": kinds },
+        "BackupPlanStatistics": { "EcsFile": vault.instance_plans, "LocalFile": vault.file_plans },
         "Tags": { "Tag": tags::view(labels) },
         "ResourceGroupId": labels.and_then(|labels| labels.group.clone()),
         "VaultOwnerId": vault.account.number(),
         "CreatedTime": vault.created.seconds(),
         "UpdatedTime": vault.updated.seconds(),
     }))
+}
+
+/// Changes what is given and leaves the rest.
+pub(super) async fn update(call: Call<'_>) -> Answer {
+    let id = vault_id(&call)?;
+    let name = call.params.text("VaultName");
+    if let Some(name) = name {
+        check_length("VaultName", name, 64)?;
+    }
+    let description = call.params.raw("Description");
+    check_length("Description", description.unwrap_or_default(), 255)?;
+    let worm = call.params.boolean("WormEnabled")?;
+    if worm == Some(false) {
+        let vault = call.service.vault(&call.caller, &id).await.map_err(|error| refuse(&error))?;
+        if vault.is_worm {
+            let accepted = "It must be true: a vault that is immutable stays so.";
+            return Err(WireError::invalid("WormEnabled", "false", accepted));
+        }
+    }
+    let change = VaultChange {
+        name: name.map(str::to_owned),
+        description: description.map(str::to_owned),
+        make_worm: worm == Some(true),
+    };
+    call.service.update_vault(&call.caller, &id, &change).await.map_err(|error| refuse(&error))?;
+    Ok(nothing())
+}
+
+pub(super) async fn delete(call: Call<'_>) -> Answer {
+    let id = vault_id(&call)?;
+    call.service.delete_vault(&call.caller, &id).await.map_err(|error| refuse(&error))?;
+    Ok(nothing())
+}
+
+/// The vault that is meant. What is no id is the id of no vault.
+fn vault_id(call: &Call<'_>) -> Result<VaultId, WireError> {
+    let text = call.params.required("VaultId")?;
+    text.parse().map_err(|_| {
+        let what = format!("The vault {text} does not exist.");
+        WireError::not_found("VaultNotExist", what)
+    })
 }
 
 pub(super) async fn task(call: Call<'_>) -> Answer {
