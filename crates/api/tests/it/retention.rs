@@ -5,7 +5,7 @@ use std::time::Duration;
 use lifeboat_model::filter::{Order, Page};
 use lifeboat_model::job::{JobKind, JobState};
 use lifeboat_service::{Caller, JobFilter, JobRow};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::World;
 
@@ -196,4 +196,47 @@ async fn a_deleted_vault_takes_its_plans_jobs_snapshots_and_folder_along() {
     );
     assert_eq!(world.ok("DescribeBackupPlans", &[]).await["TotalCount"], 1);
     assert_eq!(world.snapshots(&other).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_keeps_the_first_of_a_day_longer_and_its_vault_from_being_deleted() {
+    let world = World::start().await;
+    let (vault, source) = (world.vault("v").await, world.files());
+    std::fs::write(source.join("a"), "a").unwrap();
+    let rules = json!([
+        {"RuleType": "BACKUP", "BackupType": "INCREMENTAL", "VaultId": vault, "Retention": 7,
+         "Schedule": "C|1631685600|0 0 2 ? * 3,5,7"},
+        {"RuleType": "TRANSITION", "Retention": 9,
+         "RetentionRules": [{"AdvancedRetentionType": "DAILY", "WhichSnapshot": 1, "Retention": 30}]},
+    ]);
+    let made = world.ok("CreatePolicyV2", &[("PolicyName", "p"), ("Rules", &rules.to_string())]).await;
+    let policy = made["PolicyId"].as_str().unwrap().to_owned();
+    let found = world.ok("DescribePoliciesV2", &[("PolicyId", &policy)]).await;
+    let rule = found["Policies"][0]["Rules"][0]["RuleId"].as_str().unwrap().to_owned();
+    let instance = world.root.instance.as_str();
+    let bound =
+        json!([{"SourceType": "ECS_FILE", "DataSourceId": instance, "Source": source.to_str().unwrap()}]);
+    let named = ("PolicyId", policy.as_str());
+    world.ok("CreatePolicyBindings", &[named, ("PolicyBindingList", &bound.to_string())]).await;
+    for _ in 0..2 {
+        world.clock.pass(Duration::from_secs(60));
+        let job = world.ok("ExecutePolicyV2", &[named, ("RuleId", &rule)]).await["JobId"].clone();
+        world
+            .until(async || {
+                let row = world.backup_job(job.as_str().unwrap()).await;
+                row.get("CompleteTime").is_some().then_some(())
+            })
+            .await;
+    }
+    let rows = world.snapshots(&vault).await;
+    let kept: Vec<_> = rows.iter().map(|row| row["Retention"].as_i64().unwrap()).collect();
+    assert_eq!(kept, [30, 9]);
+
+    let (status, code, message) = world.refused("DeleteVault", &[("VaultId", &vault)]).await;
+    assert_eq!((status, code.as_str()), (400, "VaultBoundPolicyCannotBeDeleted"));
+    assert!(message.contains(&policy), "{message}");
+    // Without its policy the snapshots are there as before.
+    world.ok("DeletePolicyV2", &[named]).await;
+    assert_eq!(world.snapshots(&vault).await, rows);
+    world.ok("DeleteVault", &[("VaultId", &vault)]).await;
 }
