@@ -7,6 +7,7 @@ mod chain;
 mod commands;
 mod operation;
 mod policies;
+mod readme;
 mod recovery;
 mod restarts;
 mod sdk;
