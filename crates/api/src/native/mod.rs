@@ -8,6 +8,7 @@ mod clients;
 mod jobs;
 mod openapi;
 mod plans;
+mod policies;
 mod restores;
 mod routes;
 mod snapshots;
@@ -27,6 +28,10 @@ use serde_json::{Value, json};
 pub use self::clients::Client;
 pub use self::jobs::Job;
 pub use self::plans::{CreatedPlan, NewPlan, Plan, StartedJob};
+pub use self::policies::{
+    Binding, CreatedPolicy, ExecutePolicy, KeptPeriod, KeptPeriodKind, NewBinding, NewPolicy, NewRule,
+    Policy, Rule,
+};
 pub use self::restores::{Conflict, CreatedRestore, NewRestore};
 pub use self::routes::operations;
 pub use self::snapshots::Snapshot;

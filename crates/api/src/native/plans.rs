@@ -82,14 +82,8 @@ pub struct Plan {
 }
 
 pub(super) async fn create(call: &Call<'_>, new: NewPlan) -> Result<CreatedPlan, WireError> {
-    if !(1..=MOST_NAME_CHARACTERS).contains(&new.name.chars().count()) {
-        let accepted = format!("It must have 1 to {MOST_NAME_CHARACTERS} characters.");
-        return Err(WireError::invalid("name", &new.name, accepted));
-    }
-    if let Some(days) = new.retention_days.filter(|days| !(1..=MOST_RETENTION_DAYS).contains(days)) {
-        let accepted = format!("It must be 1 to {MOST_RETENTION_DAYS}.");
-        return Err(WireError::invalid("retention_days", &days.to_string(), accepted));
-    }
+    check_name(&new.name)?;
+    check_days(new.retention_days)?;
     let client = client(call, new.client_id.as_deref()).await?;
     let files = FilesSpec { paths: new.paths, include: new.include, exclude: new.exclude };
     let files = files
@@ -122,8 +116,21 @@ pub(super) async fn create(call: &Call<'_>, new: NewPlan) -> Result<CreatedPlan,
     Ok(CreatedPlan { plan_id: made.into() })
 }
 
+pub(super) fn check_name(name: &str) -> Result<(), WireError> {
+    if (1..=MOST_NAME_CHARACTERS).contains(&name.chars().count()) {
+        return Ok(());
+    }
+    Err(WireError::invalid("name", name, format!("It must have 1 to {MOST_NAME_CHARACTERS} characters.")))
+}
+
+pub(super) fn check_days(days: Option<u32>) -> Result<(), WireError> {
+    let Some(days) = days.filter(|days| !(1..=MOST_RETENTION_DAYS).contains(days)) else { return Ok(()) };
+    let accepted = format!("It must be 1 to {MOST_RETENTION_DAYS}.");
+    Err(WireError::invalid("retention_days", &days.to_string(), accepted))
+}
+
 /// The client named, or the only one there is.
-async fn client(call: &Call<'_>, id: Option<&str>) -> Result<ClientRow, WireError> {
+pub(super) async fn client(call: &Call<'_>, id: Option<&str>) -> Result<ClientRow, WireError> {
     let mut clients = call.service.clients(&call.caller).await.map_err(|error| refuse(&error))?;
     if let Some(id) = id {
         clients.retain(|client| client.id.as_str() == id);

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use http::{Method, StatusCode};
 use schemars::{Schema, SchemaGenerator};
 
-use super::{Answer, Call, List, Nothing, clients, jobs, plans, restores, snapshots, vaults};
+use super::{Answer, Call, List, Nothing, clients, jobs, plans, policies, restores, snapshots, vaults};
 use crate::alibaba::WireError;
 
 type Ran<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -98,6 +98,22 @@ pub(super) static ROUTES: &[Route] = routes! {
         "Let a plan run only when it is told to";
     POST "/plans/{plan}/execute" ["hbr:ExecuteBackupPlan"] (NONE) plans::execute[Nothing] -> plans::StartedJob,
         "Run a plan now";
+    POST "/policies" ["hbr:CreatePolicyV2"] (NONE) policies::create[policies::NewPolicy] -> policies::CreatedPolicy,
+        "Make a backup policy";
+    GET "/policies" ["hbr:DescribePoliciesV2"] (NONE) policies::list[Nothing] -> List<policies::Policy>,
+        "List backup policies, a thousand at most";
+    GET "/policies/{policy}" ["hbr:DescribePoliciesV2"] (NONE) policies::show[Nothing] -> policies::Policy,
+        "Show a backup policy";
+    DELETE "/policies/{policy}" ["hbr:DeletePolicyV2"] (NONE) policies::delete[Nothing] -> Nothing,
+        "Delete a backup policy; its jobs and snapshots stay";
+    POST "/policies/{policy}/execute" ["hbr:ExecutePolicyV2"] (NONE)
+        policies::execute[policies::ExecutePolicy] -> plans::StartedJob, "Run a rule now, for all its sources";
+    POST "/policies/{policy}/bindings" ["hbr:CreatePolicyBindings"] (NONE)
+        policies::bind[policies::NewBinding] -> Nothing, "Put folders of a machine under a policy";
+    GET "/policies/{policy}/bindings" ["hbr:DescribePolicyBindings"] (NONE)
+        policies::bindings[Nothing] -> List<policies::Binding>, "List what is under a policy, a thousand at most";
+    DELETE "/policies/{policy}/bindings/{source}" ["hbr:DeletePolicyBinding"] (NONE)
+        policies::unbind[Nothing] -> Nothing, "Take a machine out of a policy";
     GET "/jobs" ["hbr:DescribeBackupJobs2", "hbr:DescribeRestoreJobs2"] (JOBS) jobs::list[Nothing] -> List<jobs::Job>,
         "List jobs of every kind, newest first";
     GET "/jobs/{job}" ["hbr:DescribeBackupJobs2", "hbr:DescribeRestoreJobs2"] (NONE) jobs::show[Nothing] -> jobs::Job,

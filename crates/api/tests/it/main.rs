@@ -14,6 +14,8 @@ mod labels;
 #[cfg(test)]
 mod listings;
 #[cfg(test)]
+mod native;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod retention;

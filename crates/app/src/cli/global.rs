@@ -29,7 +29,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "COMMAND", conflicts_with = "password_file")]
     pub(crate) password_command: Option<String>,
 
-    /// The server that vault, plan, job, restore-job and client ask [default: $LIFEBOAT_SERVER, or
+    /// The server that vault, plan, policy, job, restore-job and client ask [default: $LIFEBOAT_SERVER, or
     /// http://127.0.0.1:8787]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,

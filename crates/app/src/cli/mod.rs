@@ -9,6 +9,7 @@ pub(crate) mod global;
 pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod patterns;
+pub(crate) mod policy;
 pub(crate) mod remote;
 pub(crate) mod restore;
 pub(crate) mod server;
@@ -120,6 +121,8 @@ mod tests {
             "lifeboat plan execute plan-1 --watch",
             "lifeboat job list --state RUNNING --plan plan-1 --vault docs",
             "lifeboat restore-job create s-1 -t /x --conflict keep-newer --watch",
+            "lifeboat policy create nightly --vault docs --schedule C|0|0_0_3_*_*_? --keep-days 7 --first-of-month 365",
+            "lifeboat policy bind po-1 /home /etc -e *.o --client c-1",
             "lifeboat client list",
             "lifeboat completions bash",
             "lifeboat man /tmp/x",

@@ -4,6 +4,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::policy::PolicyArgs;
 use super::server::DataArgs;
 
 /// Commands that ask a server.
@@ -11,6 +12,7 @@ use super::server::DataArgs;
 pub(crate) enum RemoteCommand {
     Vault(VaultArgs),
     Plan(PlanArgs),
+    Policy(PolicyArgs),
     Job(JobArgs),
     RestoreJob(RestoreJobArgs),
     Client(ClientArgs),

@@ -6,6 +6,7 @@ mod clients;
 mod http;
 mod jobs;
 mod plans;
+mod policies;
 mod restores;
 mod show;
 mod vaults;
@@ -35,6 +36,7 @@ pub(crate) fn run(app: &App, command: &RemoteCommand) -> anyhow::Result<Status> 
     match command {
         RemoteCommand::Vault(args) => vaults::run(&remote, &args.action),
         RemoteCommand::Plan(args) => plans::run(&remote, &args.action),
+        RemoteCommand::Policy(args) => policies::run(&remote, &args.action),
         RemoteCommand::Job(args) => jobs::run(&remote, &args.action),
         RemoteCommand::RestoreJob(args) => restores::run(&remote, &args.action),
         RemoteCommand::Client(args) => clients::run(&remote, args.action),
