@@ -11,7 +11,7 @@ use lifeboat_model::id::{AccountId, random_characters};
 
 use crate::error::Invalid;
 use crate::signing::owner;
-use crate::{Caller, Missing, Result, Secret, Service, ServiceError, bridge};
+use crate::{Caller, Denial, Missing, Result, Secret, Service, ServiceError, bridge};
 
 /// An access key as it is told to its maker, once.
 #[derive(Clone, Debug)]
@@ -25,8 +25,8 @@ pub struct NewKey {
 impl Service {
     /// Makes an account with a key of its own. Only the account that the server belongs to can.
     pub async fn create_account(&self, caller: &Caller, name: &str) -> Result<NewKey> {
-        self.must_be_owner(caller)?;
-        check_name("account name", name, "._@-")?;
+        self.must_be_owner(caller, "ram:CreateAccount")?;
+        check_name("account name", name, "._-")?;
         let id = AccountId::new(self.random.number());
         self.catalog.insert_account(id, name, self.now()).await?;
         self.make_key(id, None).await
@@ -34,17 +34,23 @@ impl Service {
 
     /// All accounts. Only the account that the server belongs to sees them.
     pub async fn accounts(&self, caller: &Caller) -> Result<Vec<AccountRow>> {
-        self.must_be_owner(caller)?;
+        self.must_be_owner(caller, "ram:ListAccounts")?;
         Ok(self.catalog.accounts().await?)
     }
 
-    pub async fn create_user(&self, caller: &Caller, name: &str, password: Option<Secret>) -> Result<()> {
-        check_name("user name", name, "._@-")?;
+    pub async fn create_user(
+        &self,
+        caller: &Caller,
+        name: &str,
+        password: Option<Secret>,
+    ) -> Result<UserRow> {
+        check_name("user name", name, "._-")?;
         let hash = match password {
             Some(password) => Some(self.hash(password).await?),
             None => None,
         };
-        Ok(self.catalog.insert_user(caller.account, name, hash.as_deref(), self.now()).await?)
+        self.catalog.insert_user(caller.account, name, hash.as_deref(), self.now()).await?;
+        self.user(caller, name).await
     }
 
     pub async fn users(&self, caller: &Caller) -> Result<Vec<UserRow>> {
@@ -137,25 +143,23 @@ impl Service {
         .await)
     }
 
-    fn must_be_owner(&self, caller: &Caller) -> Result<()> {
-        if caller.account == self.root {
-            return Ok(());
-        }
-        Err(ServiceError::Conflict("accounts belong to the account that the server belongs to".to_owned()))
+    fn must_be_owner(&self, caller: &Caller, action: &str) -> Result<()> {
+        if caller.account == self.root { Ok(()) } else { Err(denied(caller, action)) }
     }
 }
 
 /// What would give the rights of the account itself is for its own keys only, whatever documents say.
 fn must_be_account(caller: &Caller, action: &str) -> Result<()> {
-    match &caller.user {
-        None => Ok(()),
-        Some(user) => Err(ServiceError::Denied(crate::Denial {
-            action: action.to_owned(),
-            principal: user.clone(),
-            account: caller.account,
-            is_explicit: true,
-        })),
-    }
+    if caller.user.is_none() { Ok(()) } else { Err(denied(caller, action)) }
+}
+
+fn denied(caller: &Caller, action: &str) -> ServiceError {
+    ServiceError::Denied(Denial {
+        action: action.to_owned(),
+        principal: caller.user.clone().unwrap_or_else(|| format!("the account {}", caller.account)),
+        account: caller.account,
+        is_explicit: true,
+    })
 }
 
 /// Names are letters, digits and `others`, 64 at most.

@@ -4,6 +4,7 @@
 //! header `x-acs-action` names the operation, so who may do what is asked as it is there. One table ([`routes`]) says
 //! which operations there are; the document at `/api/v1/openapi.json` is written from it and from the types.
 
+mod access;
 mod clients;
 mod jobs;
 mod openapi;
@@ -25,6 +26,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::access::{
+    AccessKey, Account, AuditRecord, Credentials, Document, NewAccessKey, NewAccount, NewDocument, NewRole,
+    NewUser, Role, User,
+};
 pub use self::clients::Client;
 pub use self::jobs::Job;
 pub use self::plans::{CreatedPlan, NewPlan, Plan, StartedJob};
@@ -149,10 +154,11 @@ async fn permits(call: &Call<'_>, route: &Route, request: &Request) -> Result<Ve
     Ok(permits)
 }
 
-/// The ids in an object.
+/// The ids and names in an object.
 fn ids_of(object: &Value) -> String {
     let fields = object.as_object().into_iter().flatten();
-    let ids = fields.filter(|(name, _)| name.ends_with("_id"));
+    let ids = fields
+        .filter(|(name, _)| name.ends_with("_id") || name.as_str() == "name" || name.as_str() == "user");
     ids.filter_map(|(name, id)| Some(format!("{name}={}", id.as_str()?))).collect::<Vec<_>>().join(" ")
 }
 

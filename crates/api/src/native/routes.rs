@@ -7,7 +7,7 @@ use std::pin::Pin;
 use http::{Method, StatusCode};
 use schemars::{Schema, SchemaGenerator};
 
-use super::{Answer, Call, List, Nothing, clients, jobs, plans, policies, restores, snapshots, vaults};
+use super::{Answer, Call, List, Nothing, access, clients, jobs, plans, policies, restores, snapshots, vaults};
 use crate::alibaba::WireError;
 
 type Ran<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -52,6 +52,7 @@ const JOBS: &[Field] = &[
     field("plan_id", "Only jobs of this plan"),
     field("state", "Only jobs in this state, such as RUNNING"),
 ];
+const KEYS: &[Field] = &[field("user", "Only keys of this user")];
 const PAGES: &[Field] = &[PAGE, PAGE_SIZE];
 
 /// `method path [actions] (query) handler(Body) -> Answer, summary`
@@ -130,6 +131,39 @@ pub(super) static ROUTES: &[Route] = routes! {
         "Ask a restore job to stop";
     GET "/clients" ["hbr:DescribeBackupClients"] (NONE) clients::list[Nothing] -> List<clients::Client>,
         "List the machines whose files can be backed up";
+    POST "/accounts" ["ram:CreateAccount"] (NONE) access::create_account[access::NewAccount] -> access::Credentials,
+        "Make an account, with a key of its own";
+    GET "/accounts" ["ram:ListAccounts"] (NONE) access::accounts[Nothing] -> List<access::Account>, "List accounts";
+    POST "/users" ["ram:CreateUser"] (NONE) access::create_user[access::NewUser] -> access::User, "Make a user";
+    GET "/users" ["ram:ListUsers"] (NONE) access::users[Nothing] -> List<access::User>, "List users";
+    DELETE "/users/{user}" ["ram:DeleteUser"] (NONE) access::delete_user[Nothing] -> Nothing,
+        "Remove a user, his keys and what is attached to him";
+    POST "/users/{user}/documents" ["ram:AttachPolicyToUser"] (NONE) access::attach_to_user[access::NewDocument] -> Nothing,
+        "Attach a policy document to a user";
+    GET "/users/{user}/documents" ["ram:ListPoliciesForUser"] (NONE) access::of_user[Nothing] -> List<access::Document>,
+        "List the documents attached to a user";
+    DELETE "/users/{user}/documents/{document}" ["ram:DetachPolicyFromUser"] (NONE)
+        access::detach_from_user[Nothing] -> Nothing, "Take a document away from a user";
+    POST "/access-keys" ["ram:CreateAccessKey"] (NONE) access::create_key[access::NewAccessKey] -> access::Credentials,
+        "Make an access key; its secret is told once";
+    GET "/access-keys" ["ram:ListAccessKeys"] (KEYS) access::keys[Nothing] -> List<access::AccessKey>, "List access keys";
+    POST "/access-keys/{access_key}/enable" ["ram:UpdateAccessKey"] (NONE) access::enable_key[Nothing] -> Nothing,
+        "Let an access key work again";
+    POST "/access-keys/{access_key}/disable" ["ram:UpdateAccessKey"] (NONE) access::disable_key[Nothing] -> Nothing,
+        "Let an access key no longer work";
+    DELETE "/access-keys/{access_key}" ["ram:DeleteAccessKey"] (NONE) access::delete_key[Nothing] -> Nothing,
+        "Remove an access key";
+    POST "/roles" ["ram:CreateRole"] (NONE) access::create_role[access::NewRole] -> Nothing, "Make a role";
+    GET "/roles" ["ram:ListRoles"] (NONE) access::roles[Nothing] -> List<access::Role>, "List roles";
+    DELETE "/roles/{role}" ["ram:DeleteRole"] (NONE) access::delete_role[Nothing] -> Nothing, "Remove a role";
+    POST "/roles/{role}/documents" ["ram:AttachPolicyToRole"] (NONE) access::attach_to_role[access::NewDocument] -> Nothing,
+        "Attach a policy document to a role";
+    GET "/roles/{role}/documents" ["ram:ListPoliciesForRole"] (NONE) access::of_role[Nothing] -> List<access::Document>,
+        "List the documents attached to a role";
+    DELETE "/roles/{role}/documents/{document}" ["ram:DetachPolicyFromRole"] (NONE)
+        access::detach_from_role[Nothing] -> Nothing, "Take a document away from a role";
+    GET "/audit" ["ram:ListAuditRecords"] (PAGES) access::audit[Nothing] -> List<access::AuditRecord>,
+        "List what was done and refused, newest first";
 };
 
 /// Method, path and signed action of each operation.

@@ -2,6 +2,7 @@
 //!
 //! Everything is parsed here: behind this module no text is left that could be a type.
 
+pub(crate) mod access;
 pub(crate) mod backup;
 pub(crate) mod copy;
 pub(crate) mod forget;
@@ -124,6 +125,13 @@ mod tests {
             "lifeboat policy create nightly --vault docs --schedule C|0|0_0_3_*_*_? --keep-days 7 --first-of-month 365",
             "lifeboat policy bind po-1 /home /etc -e *.o --client c-1",
             "lifeboat client list",
+            "lifeboat account add branch",
+            "lifeboat user add alice --password-file f",
+            "lifeboat user attach alice @document.json --as document",
+            "lifeboat access-key create --user alice",
+            "lifeboat role add backup --trust trust.json",
+            "lifeboat role attach backup ReadOnlyAccess",
+            "lifeboat audit -n 5",
             "lifeboat completions bash",
             "lifeboat man /tmp/x",
         ] {

@@ -4,6 +4,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::access::{AccessKeyArgs, AccountArgs, AuditArgs, RoleArgs, UserArgs};
 use super::policy::PolicyArgs;
 use super::server::DataArgs;
 
@@ -16,6 +17,11 @@ pub(crate) enum RemoteCommand {
     Job(JobArgs),
     RestoreJob(RestoreJobArgs),
     Client(ClientArgs),
+    Account(AccountArgs),
+    User(UserArgs),
+    AccessKey(AccessKeyArgs),
+    Role(RoleArgs),
+    Audit(AuditArgs),
 }
 
 /// Manage the vaults of a server

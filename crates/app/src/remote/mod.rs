@@ -2,6 +2,7 @@
 //!
 //! A request is signed and sent once; what a server did not answer is not asked again by itself.
 
+mod access;
 mod clients;
 mod http;
 mod jobs;
@@ -40,6 +41,11 @@ pub(crate) fn run(app: &App, command: &RemoteCommand) -> anyhow::Result<Status> 
         RemoteCommand::Job(args) => jobs::run(&remote, &args.action),
         RemoteCommand::RestoreJob(args) => restores::run(&remote, &args.action),
         RemoteCommand::Client(args) => clients::run(&remote, args.action),
+        RemoteCommand::Account(args) => access::account(&remote, &args.action),
+        RemoteCommand::User(args) => access::user(&remote, &args.action),
+        RemoteCommand::AccessKey(args) => access::key(&remote, &args.action),
+        RemoteCommand::Role(args) => access::role(&remote, &args.action),
+        RemoteCommand::Audit(args) => access::audit(&remote, args.limit),
     }
 }
 
@@ -100,6 +106,10 @@ impl<'a> Remote<'a> {
     ) -> anyhow::Result<T> {
         let body = serde_json::to_value(body).context("cannot write JSON")?;
         self.call(("POST", path), ids, &[], &body)
+    }
+
+    pub(crate) fn delete(&self, path: &str, ids: &[&str]) -> anyhow::Result<()> {
+        self.call::<Value>(("DELETE", path), ids, &[], &json!({})).map(drop)
     }
 
     /// The first `limit` rows of a list, and how many there are.

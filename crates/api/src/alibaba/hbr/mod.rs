@@ -18,7 +18,7 @@ mod vaults;
 
 use http::StatusCode;
 use lifeboat_model::filter::Page;
-use lifeboat_service::{Invalid, JobRow, Missing, ReportKeys, ServiceError};
+use lifeboat_service::{JobRow, Missing, ReportKeys, ServiceError};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, Params, WireError};
@@ -157,7 +157,7 @@ pub(crate) fn refuse(error: &ServiceError) -> WireError {
             "AssumeRoleFail",
             format!("Cannot act in the role: {text}."),
         ),
-        ServiceError::Invalid(Invalid { what, value, accepted }) => WireError::invalid(what, value, accepted),
+        ServiceError::Invalid(_) => WireError::bad_request("InvalidParameter", text),
         ServiceError::Denied(denial) => WireError::denied(denial),
         ServiceError::Policy(_) => WireError::bad_request("InvalidParameter.PolicyDocument", text),
         ServiceError::Files(_) => WireError::bad_request("InvalidParameter", text),

@@ -3,6 +3,7 @@
 //! Clients are the official ones of the clouds, installed by `scripts/test tools`; without them the tests fail and say
 //! so. A server is killed when its test is over, however that ends.
 
+mod access;
 mod chain;
 mod commands;
 mod operation;
