@@ -46,7 +46,7 @@ pub(super) fn user(remote: &Remote<'_>, action: &UserAction) -> anyhow::Result<S
             })
         }
         UserAction::Delete { name } => {
-            remote.delete("/users/{user}", &[name])?;
+            let Nothing {} = remote.delete("/users/{user}", &[name])?;
             done(remote, "removed user", name)
         }
         UserAction::Attach(args) => attach(remote, "/users/{user}/documents", args),
@@ -97,7 +97,7 @@ pub(super) fn key(remote: &Remote<'_>, action: &AccessKeyAction) -> anyhow::Resu
             done(remote, "enabled access key", key)
         }
         AccessKeyAction::Delete { key } => {
-            remote.delete("/access-keys/{access_key}", &[key])?;
+            let Nothing {} = remote.delete("/access-keys/{access_key}", &[key])?;
             done(remote, "removed access key", key)
         }
     }
@@ -117,7 +117,7 @@ pub(super) fn role(remote: &Remote<'_>, action: &RoleAction) -> anyhow::Result<S
             })
         }
         RoleAction::Delete { name } => {
-            remote.delete("/roles/{role}", &[name])?;
+            let Nothing {} = remote.delete("/roles/{role}", &[name])?;
             done(remote, "removed role", name)
         }
         RoleAction::Attach(args) => attach(remote, "/roles/{role}/documents", args),
@@ -160,7 +160,7 @@ fn attach(remote: &Remote<'_>, path: &'static str, args: &AttachArgs) -> anyhow:
 }
 
 fn detach(remote: &Remote<'_>, path: &'static str, args: &DetachArgs) -> anyhow::Result<Status> {
-    remote.delete(path, &[&args.name, &args.document])?;
+    let Nothing {} = remote.delete(path, &[&args.name, &args.document])?;
     done(remote, "detached", &args.document)
 }
 

@@ -108,10 +108,6 @@ impl<'a> Remote<'a> {
         self.call(("POST", path), ids, &[], &body)
     }
 
-    pub(crate) fn delete(&self, path: &str, ids: &[&str]) -> anyhow::Result<()> {
-        self.call::<Value>(("DELETE", path), ids, &[], &json!({})).map(drop)
-    }
-
     /// The first `limit` rows of a list, and how many there are.
     pub(crate) fn list<T: DeserializeOwned>(
         &self,

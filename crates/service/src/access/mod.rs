@@ -26,6 +26,8 @@ use crate::{Caller, Result, Service, ServiceError};
 const OK: &str = "OK";
 /// The outcome of what was refused.
 const REFUSED: &str = "NoPermission";
+/// Codes that are noted of what only looks, too.
+const REFUSALS: [&str; 2] = [REFUSED, "AssumeRoleFail"];
 /// Ids in the audit log are cut off here.
 const MOST_SUBJECT_CHARACTERS: usize = 512;
 
@@ -55,8 +57,9 @@ pub struct Denial {
 #[derive(Debug)]
 #[must_use = "what came of an action belongs into the audit log"]
 pub struct Permit {
-    /// The row in the audit log; absent for what changes nothing.
-    audit_id: Option<String>,
+    /// The row in the audit log: there already for what changes something, else to be.
+    row: AuditRow,
+    is_noted: bool,
 }
 
 impl Service {
@@ -66,9 +69,6 @@ impl Service {
             None => None,
             Some(user) => self.denial((caller.account, DocumentOwner::User(user)), action, context).await?,
         };
-        if denial.is_none() && is_reading(action) {
-            return Ok(Permit { audit_id: None });
-        }
         let now = self.now();
         let row = AuditRow {
             id: format!("audit-{}", random_characters(self.random.number())),
@@ -82,19 +82,29 @@ impl Service {
             started: now,
             ended: denial.is_some().then_some(now),
         };
-        self.catalog.insert_audit(&row).await?;
+        let is_noted = denial.is_some() || !is_reading(action);
+        if is_noted {
+            self.catalog.insert_audit(&row).await?;
+        }
         match denial {
             Some(denial) => Err(ServiceError::Denied(denial)),
-            None => Ok(Permit { audit_id: Some(row.id) }),
+            None => Ok(Permit { row, is_noted }),
         }
     }
 
     /// Notes what came of what was permitted: the ids it was about, and the code of the refusal if it was one.
     pub async fn conclude(&self, permit: Permit, subject: &str, refusal: Option<&str>) -> Result<()> {
-        let Some(id) = permit.audit_id else { return Ok(()) };
         let subject: String = subject.chars().take(MOST_SUBJECT_CHARACTERS).collect();
-        let subject = (!subject.is_empty()).then_some(subject.as_str());
-        Ok(self.catalog.end_audit(&id, refusal.unwrap_or(OK), subject, self.now()).await?)
+        let subject = Some(subject).filter(|subject| !subject.is_empty());
+        let (outcome, now) = (refusal.unwrap_or(OK), self.now());
+        if permit.is_noted {
+            return Ok(self.catalog.end_audit(&permit.row.id, outcome, subject.as_deref(), now).await?);
+        }
+        if !REFUSALS.contains(&outcome) {
+            return Ok(());
+        }
+        let row = AuditRow { outcome: outcome.to_owned(), subject, ended: Some(now), ..permit.row };
+        Ok(self.catalog.insert_audit(&row).await?)
     }
 
     /// What was done in the caller's account, newest first.

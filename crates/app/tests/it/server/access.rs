@@ -98,5 +98,8 @@ fn another_account_sees_nothing_of_the_first() {
         .iter()
         .map(|(action, outcome)| pair(action.as_str().unwrap(), outcome.as_str().unwrap()))
         .collect();
-    assert_eq!(told, ["hbr:CreateVault OK", "ram:CreateAccount NoPermission"]);
+    assert_eq!(
+        told,
+        ["hbr:CreateVault OK", "ram:ListAccounts NoPermission", "ram:CreateAccount NoPermission"]
+    );
 }
