@@ -1,11 +1,13 @@
 //! What fuzzing runs: one function for each parser of foreign bytes, which panics if the parser breaks a promise.
 //!
-//! The targets in `crates/repository/fuzz/` and the replay of `crates/repository/tests/fixtures/corpus/` share
-//! them, so that what a long run finds stays found.
+//! The targets in `fuzz/` of a crate and the replay of its `tests/fixtures/corpus/` share them, so that what a long run
+//! finds stays found.
 
 use std::io::Read;
 
 use jiff::tz::TimeZone;
+use lifeboat_model::schedule::Schedule;
+use lifeboat_model::time::Millis;
 use lifeboat_repository::config::Config;
 use lifeboat_repository::id::{Id, LockId};
 use lifeboat_repository::index::{Index, IndexFileBuilder, read_index_file};
@@ -114,5 +116,26 @@ pub fn pattern(bytes: &[u8]) {
         let may_match_below = patterns.may_match_below(path);
         let child = [path, b"/child"].concat();
         assert!(may_match_below || !patterns.matches(&child) || patterns.matches(path));
+    }
+}
+
+/// Any text as a schedule. One that is taken is the same when written, and its runs lie ahead, in order, wherever the
+/// clock is and whatever daylight saving does.
+pub fn schedule(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(schedule) = text.parse::<Schedule>() else { return };
+    assert_eq!(schedule.to_string().parse(), Ok(schedule.clone()));
+    for rule in ["UTC0", "CET-1CEST,M3.5.0,M10.5.0/3", "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"] {
+        let zone = TimeZone::posix(rule).expect("these are rules");
+        // In the nights of two changes of the clock, and at the ends of time.
+        for now in [i64::MIN, 0, 1_711_846_799_999, 1_729_989_000_000, 64_000_000_000_000, i64::MAX] {
+            let mut now = Millis(now);
+            for _ in 0..3 {
+                let Some(next) = schedule.next_after(now, &zone) else { break };
+                assert!(next > now, "{text}: {next:?} after {now:?}");
+                assert_eq!(schedule.next_after(next.plus(-1), &zone), Some(next), "{text}");
+                now = next;
+            }
+        }
     }
 }

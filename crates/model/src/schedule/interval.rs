@@ -59,7 +59,7 @@ impl Interval {
             Some(millis) => {
                 let passed = now.since(start) / u64::try_from(millis).ok()?;
                 let runs = i64::try_from(passed).ok()?.checked_add(1)?;
-                Some(start.plus(runs.checked_mul(millis)?))
+                Some(start.plus(runs.checked_mul(millis)?)).filter(|next| *next > now)
             }
             None => self.next_by_calendar(now),
         }

@@ -1,0 +1,4 @@
+//! Any bytes as a schedule.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| lifeboat_testkit::fuzz::schedule(bytes));
