@@ -6,7 +6,11 @@ mod access;
 #[cfg(test)]
 mod browsing;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod crossing;
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
@@ -15,6 +19,9 @@ mod labels;
 mod listings;
 #[cfg(test)]
 mod native;
+mod page;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]

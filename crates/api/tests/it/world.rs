@@ -1,8 +1,8 @@
 //! A service in a folder of its own, and clients of it that sign as real ones do.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
@@ -40,6 +40,8 @@ pub(crate) struct World {
     catalog: Catalog,
     folder: Arc<tempfile::TempDir>,
     requests: Arc<AtomicU64>,
+    /// Operations that were called, and what they answered.
+    answers: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 struct WorldClock(Arc<FakeTime>);
@@ -99,7 +101,7 @@ impl World {
         }
         let (service, catalog) = service_in(folder.path(), "catalog.sqlite", &clock, &root).await;
         drop(tokio::spawn(Dispatcher::new(service.clone()).run()));
-        Self { service, root, clock, catalog, folder, requests: Arc::default() }
+        Self { service, root, clock, catalog, folder, requests: Arc::default(), answers: Arc::default() }
     }
 
     /// The same service for a caller of another account, which has a client of its own.
@@ -137,6 +139,7 @@ impl World {
             catalog: self.catalog.clone(),
             folder: Arc::clone(&self.folder),
             requests: Arc::clone(&self.requests),
+            answers: Arc::clone(&self.answers),
         }
     }
 
@@ -198,7 +201,14 @@ impl World {
         params: &[(&str, &str)],
     ) -> (StatusCode, Value) {
         let reply = self.send(&self.signed(key, action, params)).await;
-        (reply.status, serde_json::from_slice(&reply.body).unwrap())
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        self.answers.lock().unwrap().push((action.to_owned(), body.clone()));
+        (reply.status, body)
+    }
+
+    /// All calls so far, whoever made them.
+    pub(crate) fn answers(&self) -> Vec<(String, Value)> {
+        self.answers.lock().unwrap().clone()
     }
 
     /// The same for an operation that succeeds.

@@ -19,15 +19,15 @@ const MOST_SHOWN: usize = 200;
 
 /// What a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub enum Key {
     Text(TextField),
     Time(TimeField),
 }
 
 /// The keys of a listing, by their names.
-pub(super) type Keys = &'static [(&'static str, Key)];
+pub type Keys = &'static [(&'static str, Key)];
 
-pub(super) const BACKUP_KEYS: Keys = &[
+pub const BACKUP_KEYS: Keys = &[
     ("RegionId", Key::Text(TextField::Region)),
     ("PlanId", Key::Text(TextField::PlanId)),
     ("JobId", Key::Text(TextField::Id)),
@@ -44,7 +44,7 @@ pub(super) const BACKUP_KEYS: Keys = &[
     ("SourceType", Key::Text(TextField::SourceType)),
 ];
 
-pub(super) const RESTORE_KEYS: Keys = &[
+pub const RESTORE_KEYS: Keys = &[
     ("RegionId", Key::Text(TextField::Region)),
     ("PlanId", Key::Text(TextField::PlanId)),
     ("JobId", Key::Text(TextField::SourceJobId)),
@@ -63,7 +63,7 @@ pub(super) const RESTORE_KEYS: Keys = &[
 ];
 
 /// The conditions in `Filters.N`.
-pub(super) fn conditions(params: &Params, keys: Keys) -> Result<Vec<JobCondition>, WireError> {
+pub fn conditions(params: &Params, keys: Keys) -> Result<Vec<JobCondition>, WireError> {
     let filters = params.structs("Filters");
     let given = filters.len();
     if given > MOST_FILTERS {

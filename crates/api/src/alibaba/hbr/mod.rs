@@ -6,7 +6,7 @@ mod browse;
 mod clients;
 mod cross_accounts;
 mod files;
-mod filters;
+pub(super) mod filters;
 mod plans;
 mod policies;
 mod resources;

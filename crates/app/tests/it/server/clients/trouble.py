@@ -39,9 +39,10 @@ except TeaException as error:
 assert snapshots_of(hbr, vault_id, machine.instance_id) == []
 
 job = ended_backup(hbr, run("partial", source, missing))
-assert (job.status, job.error_message, job.progress) == ("PARTIAL_COMPLETE", "PARTIAL_COMPLETE", 10000), job
+assert (job.status, job.progress) == ("PARTIAL_COMPLETE", 10000), job
+assert job.error_message.startswith("PARTIAL_COMPLETE"), job
 job = ended_backup(hbr, run("nothing", missing))
-assert (job.status, job.error_message) == ("FAILED", "SOURCE_NOT_EXIST"), job
+assert job.status == "FAILED" and job.error_message.startswith("SOURCE_NOT_EXIST"), job
 
 [snapshot] = snapshots_of(hbr, vault_id, machine.instance_id)
 assert snapshot.status == "PARTIAL_COMPLETE", snapshot
@@ -55,7 +56,7 @@ restore = models.CreateRestoreJobRequest(
     target_path=missing,
 )
 restored = ended_restore(hbr, hbr.create_restore_job(restore).body.restore_id)
-assert (restored.status, restored.error_message) == ("FAILED", "TARGET_NOT_EXIST"), restored
+assert restored.status == "FAILED" and restored.error_message.startswith("TARGET_NOT_EXIST"), restored
 restore.target_path = target
 restored = ended_restore(hbr, hbr.create_restore_job(restore).body.restore_id)
 assert restored.status == "COMPLETE", restored

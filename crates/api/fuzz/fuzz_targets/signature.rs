@@ -1,0 +1,8 @@
+//! Any bytes as a request, taken apart for its signature.
+#![no_main]
+
+#[path = "../promises.rs"]
+#[expect(dead_code, reason = "each target runs one of them")]
+mod promises;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| promises::signature(bytes));
