@@ -18,6 +18,8 @@ on_both_databases! {
     a_job_that_nobody_takes_expires
     jobs_of_a_plan_run_one_after_another
     many_workers_never_claim_the_same_job
+    a_job_that_is_given_up_begins_again_at_once
+    a_report_is_made_by_one_and_by_another_when_he_is_gone
     a_scheduled_run_is_left_out_while_the_former_has_not_ended
     snapshots_are_found_by_every_condition
 }
@@ -213,6 +215,56 @@ async fn many_workers_never_claim_the_same_job(place: Place) {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 21);
+}
+
+async fn a_job_that_is_given_up_begins_again_at_once(place: Place) {
+    let catalog = open(&place).await;
+    let world = World::make(&catalog).await;
+    for number in 1..=2 {
+        catalog.insert_job(&job(number, world.account, &world.vault), NOW.plus(1)).await.unwrap();
+    }
+    catalog.queue_waiting_jobs(NOW.plus(1), NOW.plus(2)).await.unwrap();
+    let state = |id: &str| {
+        let (catalog, id) = (catalog.clone(), id.to_owned());
+        async move { catalog.job(world.account, &id).await.unwrap().unwrap().state }
+    };
+    let first = claim(&catalog, "a", NOW).await.unwrap();
+    let second = claim(&catalog, "a", NOW).await.unwrap();
+    for claimed in [&first, &second] {
+        assert_eq!(state(&claimed.job.id).await, JobState::Running);
+    }
+    catalog.cancel_job((world.account, JobKind::Backup), &second.job.id, NOW).await.unwrap();
+    for (claimed, left) in [(&first, JobState::Queued), (&second, JobState::Canceled)] {
+        let lease = (claimed.job.id.as_str(), claimed.fence);
+        assert!(catalog.release_job(lease, NOW).await.unwrap());
+        assert!(!catalog.release_job(lease, NOW).await.unwrap());
+        assert_eq!(state(&claimed.job.id).await, left);
+    }
+    assert!(claim(&catalog, "b", NOW).await.unwrap().fence > first.fence);
+    catalog.insert_job(&job(3, world.account, &world.vault), NOW).await.unwrap();
+    catalog.queue_waiting_jobs(NOW.plus(1), NOW.plus(2)).await.unwrap();
+    assert_eq!(state(&job(3, world.account, &world.vault).id).await, JobState::Queued);
+}
+
+async fn a_report_is_made_by_one_and_by_another_when_he_is_gone(place: Place) {
+    let catalog = open(&place).await;
+    let world = World::make(&catalog).await;
+    assert!(catalog.claim_report(NOW.plus(10), NOW).await.unwrap().is_none());
+    catalog.insert_job(&job(1, world.account, &world.vault), NOW).await.unwrap();
+    let claimed = claim(&catalog, "a", NOW).await.unwrap();
+    assert!(finish(&catalog, &claimed, &ended(Outcome::Complete, Some(1)), NOW).await);
+
+    let mut first = catalog.claim_report(NOW.plus(10), NOW).await.unwrap().unwrap();
+    assert_eq!((first.job.as_str(), first.account), (claimed.job.id.as_str(), world.account));
+    assert!(catalog.claim_report(NOW.plus(20), NOW.plus(5)).await.unwrap().is_none());
+    assert!(catalog.prolong_report(&mut first, NOW.plus(15)).await.unwrap());
+    let second = catalog.claim_report(NOW.plus(30), NOW.plus(16)).await.unwrap().unwrap();
+    assert!(!catalog.prolong_report(&mut first, NOW.plus(40)).await.unwrap());
+    catalog.finish_report(&first, false, NOW).await.unwrap();
+    catalog.finish_report(&second, true, NOW.plus(17)).await.unwrap();
+    assert!(catalog.claim_report(NOW.plus(99), NOW.plus(98)).await.unwrap().is_none());
+    catalog.forget_report(&claimed.job.id, NOW.plus(50)).await.unwrap();
+    assert_eq!(catalog.job(world.account, &claimed.job.id).await.unwrap().unwrap().updated, NOW.plus(50));
 }
 
 async fn a_scheduled_run_is_left_out_while_the_former_has_not_ended(place: Place) {

@@ -6,6 +6,8 @@ mod access;
 #[cfg(test)]
 mod databases;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod listings;
