@@ -7,7 +7,9 @@ use std::pin::Pin;
 use http::{Method, StatusCode};
 use schemars::{Schema, SchemaGenerator};
 
-use super::{Answer, Call, List, Nothing, access, clients, jobs, plans, policies, restores, snapshots, vaults};
+use super::{
+    Answer, Call, List, Nothing, access, clients, jobs, plans, policies, restores, snapshots, vaults,
+};
 use crate::alibaba::WireError;
 
 type Ran<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;

@@ -14,11 +14,14 @@ mod golden;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod labels;
 #[cfg(test)]
 mod listings;
 #[cfg(test)]
 mod native;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod registry;

@@ -85,7 +85,17 @@ async fn service_in(folder: &Path, catalog: &str, clock: &Arc<FakeTime>, root: &
 impl World {
     /// Starts a service whose jobs are run.
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let world = Self::start_stopped().await;
+        drop(tokio::spawn(Dispatcher::new(world.service.clone()).run()));
+        world
+    }
+
+    /// A service whose jobs are not run.
+    pub(crate) async fn start_stopped() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        for below in ["vaults", "files"] {
+            std::fs::create_dir(folder.path().join(below)).unwrap();
+        }
         let clock = Arc::<FakeTime>::default();
         let root = Root {
             account: AccountId::from_number(1_589_750_000_004_625).unwrap(),
@@ -95,13 +105,23 @@ impl World {
             instance: InstanceId::new(1),
             version: "0.1.0".to_owned(),
         };
-        let folder = Arc::new(folder);
-        for below in ["vaults", "files"] {
-            std::fs::create_dir(folder.path().join(below)).unwrap();
-        }
         let (service, catalog) = service_in(folder.path(), "catalog.sqlite", &clock, &root).await;
-        drop(tokio::spawn(Dispatcher::new(service.clone()).run()));
         Self { service, root, clock, catalog, folder, requests: Arc::default(), answers: Arc::default() }
+    }
+
+    /// Another server in the same folder.
+    pub(crate) async fn restarted(&self) -> Self {
+        let (service, catalog) =
+            service_in(self.folder.path(), "catalog.sqlite", &self.clock, &self.root).await;
+        Self {
+            service,
+            root: self.root.clone(),
+            clock: Arc::clone(&self.clock),
+            catalog,
+            folder: Arc::clone(&self.folder),
+            requests: Arc::clone(&self.requests),
+            answers: Arc::clone(&self.answers),
+        }
     }
 
     /// The same service for a caller of another account, which has a client of its own.

@@ -45,7 +45,7 @@ fn counters() -> JobCounters {
     }
 }
 
-fn ended(outcome: Outcome, snapshot: Option<u128>) -> FinishedJob {
+pub(crate) fn ended(outcome: Outcome, snapshot: Option<u128>) -> FinishedJob {
     FinishedJob {
         outcome,
         counters: counters(),

@@ -8,6 +8,8 @@ mod databases;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
+mod found;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod listings;
@@ -23,3 +25,5 @@ mod retention;
 mod rows;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+mod waiting;
