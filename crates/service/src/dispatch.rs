@@ -135,7 +135,7 @@ impl Service {
         self,
         job: JobRow,
         progress: Arc<Progress>,
-        (ctx, slot): (Ctx, OwnedSemaphorePermit),
+        (ctx, slot): (Ctx, Arc<OwnedSemaphorePermit>),
     ) -> Ended {
         let order = match self.order(&job).await {
             Ok(order) => order,

@@ -8,8 +8,8 @@
 //! [`ClockWatch`]: lifeboat_model::retention::ClockWatch
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use lifeboat_catalog::{CondemnedVault, JobRow, NewJob};
 use lifeboat_model::id::{JobId, SnapshotId, VaultId};
@@ -132,7 +132,7 @@ impl Service {
         &self,
         mut order: PruneOrder,
         vault: &VaultId,
-        (ctx, slot): (Ctx, OwnedSemaphorePermit),
+        (ctx, slot): (Ctx, Arc<OwnedSemaphorePermit>),
     ) -> Result<Pruned> {
         let condemned = self.catalog.condemned_snapshots(vault).await?;
         let (ids, hashes): (Vec<SnapshotId>, Vec<String>) = condemned.into_iter().unzip();

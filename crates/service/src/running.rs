@@ -79,7 +79,7 @@ struct Held<'a> {
     is_lost: bool,
 }
 
-/// Does one job, and says what came of it. The slot is held until its last thread has ended.
+/// Does one job, and says what came of it. The slot is held until that is said and the job's last thread has ended.
 pub(crate) async fn run_job(
     service: &Service,
     ClaimedJob { job, fence }: ClaimedJob,
@@ -88,6 +88,7 @@ pub(crate) async fn run_job(
     let job = service.with_retention(job).await;
     let (progress, ctx) = (Arc::new(Progress::new(service.item_log(&job).await)), Ctx::default());
     service.running.add(&job.id, &ctx);
+    let slot = Arc::new(slot);
     let began = Instant::now();
     let mut held = Held {
         service,
@@ -99,18 +100,20 @@ pub(crate) async fn run_job(
         heard: began,
         is_lost: false,
     };
-    let work = service.clone().work(job.clone(), Arc::clone(&progress), (ctx.clone(), slot));
+    let work = service.clone().work(job.clone(), Arc::clone(&progress), (ctx.clone(), Arc::clone(&slot)));
     let ended = held.until_over(work).await;
     service.running.jobs().remove(&job.id);
     if matches!(ended, Ended::Ran(Err(JobError::Cancelled)) | Ended::LeftBehind)
         && service.running.is_stopping.load(Ordering::SeqCst)
     {
         held.release().await;
+        drop(slot);
         return;
     }
     let error_file = service.close_item_log(&job, &progress).await;
     let finished = finished(service, &job, &ended, progress.read());
     held.finish(FinishedJob { error_file, ..finished }).await;
+    drop(slot);
     service.wake.notify_one();
 }
 

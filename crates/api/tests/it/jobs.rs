@@ -70,23 +70,6 @@ async fn a_job_waits_in_line_for_the_former_one_of_its_plan_and_both_take_a_canc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_finds_all_slots_taken_waits_in_line_until_it_expires() {
-    let world = World::start().await;
-    let vault = world.vault("v").await;
-    for name in ["a", "b", "c", "d"] {
-        let plan = slow_plan(&world, &vault, name).await;
-        until_is(&world, &execute(&world, &plan).await, "RUNNING").await;
-    }
-    let plan = slow_plan(&world, &vault, "e").await;
-    let waiting = execute(&world, &plan).await;
-    world.clock.pass(Duration::from_secs(1));
-    until_is(&world, &waiting, "QUEUED").await;
-    world.clock.pass(Duration::from_secs(24 * 3600));
-    let row = until_is(&world, &waiting, "EXPIRED").await;
-    assert_eq!(row["ErrorMessage"], "EXPIRED: nobody took the job in time.");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stops_gives_its_jobs_to_the_next() {
     let world = World::start_stopped().await;
     let dispatcher = Dispatcher::new(world.service.clone());

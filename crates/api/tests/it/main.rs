@@ -22,10 +22,6 @@ mod listings;
 #[cfg(test)]
 mod native;
 #[cfg(test)]
-mod page;
-#[cfg(test)]
-mod registry;
-#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod retention;

@@ -40,8 +40,6 @@ pub(crate) struct World {
     catalog: Catalog,
     folder: Arc<tempfile::TempDir>,
     requests: Arc<AtomicU64>,
-    /// Operations that were called, and what they answered.
-    answers: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 struct WorldClock(Arc<FakeTime>);
@@ -106,7 +104,7 @@ impl World {
             version: "0.1.0".to_owned(),
         };
         let (service, catalog) = service_in(folder.path(), "catalog.sqlite", &clock, &root).await;
-        Self { service, root, clock, catalog, folder, requests: Arc::default(), answers: Arc::default() }
+        Self { service, root, clock, catalog, folder, requests: Arc::default() }
     }
 
     /// Another server in the same folder.
@@ -120,7 +118,6 @@ impl World {
             catalog,
             folder: Arc::clone(&self.folder),
             requests: Arc::clone(&self.requests),
-            answers: Arc::clone(&self.answers),
         }
     }
 
@@ -159,7 +156,6 @@ impl World {
             catalog: self.catalog.clone(),
             folder: Arc::clone(&self.folder),
             requests: Arc::clone(&self.requests),
-            answers: Arc::clone(&self.answers),
         }
     }
 
@@ -222,13 +218,7 @@ impl World {
     ) -> (StatusCode, Value) {
         let reply = self.send(&self.signed(key, action, params)).await;
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
-        self.answers.lock().unwrap().push((action.to_owned(), body.clone()));
         (reply.status, body)
-    }
-
-    /// All calls so far, whoever made them.
-    pub(crate) fn answers(&self) -> Vec<(String, Value)> {
-        self.answers.lock().unwrap().clone()
     }
 
     /// The same for an operation that succeeds.

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("service", &["worker", "catalog", "model"]),
     ("api", &["service", "model"]),
     ("app", &["api", "service", "model", "adapters", "repository"]),
-    ("testkit", &["repository", "adapters"]),
+    ("testkit", &["model", "repository", "adapters"]),
 ];
 
 /// Foreign crates that a floor must not know: asynchronous runtimes, the command line, untyped errors.

@@ -1,3 +1,5 @@
+//! How long snapshots live, compared with a model that knows no calendar arithmetic.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;

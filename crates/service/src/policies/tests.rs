@@ -1,3 +1,5 @@
+//! Policies, their bindings and their runs, before a real catalog with a clock of the test.
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use lifeboat_model::filter::{JobCondition, TextComparison, TextField};

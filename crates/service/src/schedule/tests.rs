@@ -1,3 +1,5 @@
+//! What runs by itself, over years of a clock of the test.
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;

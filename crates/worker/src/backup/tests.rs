@@ -1,3 +1,5 @@
+//! Backup jobs over real folders, into vaults whose storage the tests hold in hand.
+
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Mutex;

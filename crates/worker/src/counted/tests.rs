@@ -1,3 +1,5 @@
+//! What is told of each entry, when it is told, and that it is told once.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lifeboat_repository::tree::NodeTime;

@@ -1,3 +1,5 @@
+//! Reports, read again as their readers do.
+
 use std::io::Read;
 
 use lifeboat_repository::restore::ItemFacts;

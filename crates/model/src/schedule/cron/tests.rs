@@ -1,3 +1,5 @@
+//! Due times over ten years, compared with a model that watches the clock on the wall.
+
 use std::collections::BTreeMap;
 
 use jiff::civil::{Date, DateTime};

@@ -1,3 +1,5 @@
+//! Policy documents: what they allow, what they deny, and what is refused as a document.
+
 use lifeboat_model::time::Millis;
 use proptest::prelude::*;
 
