@@ -1,8 +1,8 @@
 //! A service in a folder of its own, and clients of it that sign as real ones do.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;

@@ -120,6 +120,15 @@ fn envelope(body: Value) -> Value {
     Value::Object(all)
 }
 
+/// `user name` as `UserName`.
+fn camel(words: &str) -> String {
+    let word = |word: &str| {
+        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+        format!("{}{rest}", first.to_ascii_uppercase())
+    };
+    words.split(' ').map(word).collect()
+}
+
 /// The code for a refusal of the service.
 pub(crate) fn refuse(error: &ServiceError) -> WireError {
     let text = error.to_string();
@@ -157,7 +166,9 @@ pub(crate) fn refuse(error: &ServiceError) -> WireError {
             "AssumeRoleFail",
             format!("Cannot act in the role: {text}."),
         ),
-        ServiceError::Invalid(_) => WireError::bad_request("InvalidParameter", text),
+        ServiceError::Invalid(invalid) => {
+            WireError::bad_request(format!("InvalidParameter.{}", camel(invalid.what)), text)
+        }
         ServiceError::Denied(denial) => WireError::denied(denial),
         ServiceError::Policy(_) => WireError::bad_request("InvalidParameter.PolicyDocument", text),
         ServiceError::Files(_) => WireError::bad_request("InvalidParameter", text),
