@@ -101,7 +101,7 @@ pub(crate) async fn run_job(
         is_lost: false,
     };
     let work = service.clone().work(job.clone(), Arc::clone(&progress), (ctx.clone(), Arc::clone(&slot)));
-    let ended = held.until_over(work).await;
+    let ended = stopped_is_cancelled(held.until_over(work).await, &job, &ctx);
     service.running.jobs().remove(&job.id);
     if matches!(ended, Ended::Ran(Err(JobError::Cancelled)) | Ended::LeftBehind)
         && service.running.is_stopping.load(Ordering::SeqCst)
@@ -115,6 +115,17 @@ pub(crate) async fn run_job(
     held.finish(FinishedJob { error_file, ..finished }).await;
     drop(slot);
     service.wake.notify_one();
+}
+
+/// A cancel can reach a worker anywhere: whatever it fails with after it was told to stop, it has stopped.
+fn stopped_is_cancelled(ended: Ended, job: &JobRow, ctx: &Ctx) -> Ended {
+    match ended {
+        Ended::Ran(Err(error)) if ctx.cancel.is_cancelled() => {
+            info!(job.id = %job.id, error = %bridge::chain(&error), "job {} has stopped", job.id);
+            Ended::Ran(Err(JobError::Cancelled))
+        }
+        other => other,
+    }
 }
 
 impl Held<'_> {
