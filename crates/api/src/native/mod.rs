@@ -1,7 +1,7 @@
 //! The API of our own: JSON over paths below `/api/v1`, for the commands, the console and scripts.
 //!
 //! Requests are signed as the newer signature of the Alibaba dialect is, with the real path and method; the signed
-//! header `x-acs-action` names the operation, so who may do what is asked as it is there. One table ([`routes`]) says
+//! header `x-acs-action` names the operation, so who may do what is asked as it is there. One table (`routes`) says
 //! which operations there are; the document at `/api/v1/openapi.json` is written from it and from the types.
 
 mod access;
