@@ -57,17 +57,17 @@ impl Service {
             }
         };
         let now = self.now();
+        // The state comes last: who sees that the vault is there finds all else done.
         let noted = async {
-            self.catalog.set_vault_state(id, state, now).await?;
             if made.is_ok()
                 && let Some(vault) = self.catalog.any_vault(id).await?
             {
                 self.write_vault_spec(&vault, &spec_place).await;
             }
-            match task {
-                Some(task) => self.catalog.finish_task(task, progress, None, now).await,
-                None => Ok(()),
+            if let Some(task) = task {
+                self.catalog.finish_task(task, progress, None, now).await?;
             }
+            self.catalog.set_vault_state(id, state, now).await
         };
         if let Err(error) = noted.await {
             tracing::error!(vault.id = %id, error = %bridge::chain(&error), "cannot note that vault {id} is made");
