@@ -82,7 +82,7 @@ impl Dispatcher {
         self.service.start_due_runs().await?;
         self.service.look_after();
         self.report(now).await?;
-        let now = self.service.now();
+        let looked = self.service.now();
         while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             let now = self.service.now();
             let until = now.plus(millis(self.service.limits.lease));
@@ -97,7 +97,7 @@ impl Dispatcher {
             });
         }
         // Whoever could not be taken waits for a slot, or for the former job of its plan.
-        Ok(self.service.catalog.queue_waiting_jobs(now, self.service.now()).await?)
+        Ok(self.service.catalog.queue_waiting_jobs(looked, self.service.now()).await?)
     }
 
     /// Has reports made, beside everything else, and old ones removed.

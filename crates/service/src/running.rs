@@ -114,7 +114,6 @@ pub(crate) async fn run_job(
     let finished = finished(service, &job, &ended, progress.read());
     held.finish(FinishedJob { error_file, ..finished }).await;
     drop(slot);
-    service.wake.notify_one();
 }
 
 /// A cancel can reach a worker anywhere: whatever it fails with after it was told to stop, it has stopped.
