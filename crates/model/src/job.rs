@@ -5,8 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::Millis;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum JobKind {
     Backup,
@@ -214,14 +212,6 @@ impl JobCounters {
         let per_second = u128::from(self.bytes_done) * 1000 / 1024 / u128::from(running_millis.max(1));
         u64::try_from(per_second).unwrap_or(u64::MAX)
     }
-}
-
-/// A worker's right to a job: whoever claims it next has a higher fence, and what the former one says counts no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    pub worker: String,
-    pub fence: i64,
-    pub until: Millis,
 }
 
 #[cfg(test)]

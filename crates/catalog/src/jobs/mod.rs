@@ -9,7 +9,7 @@ mod filter;
 mod reports;
 mod row;
 
-use lifeboat_model::id::{AccountId, JobId, RestoreId, SnapshotId};
+use lifeboat_model::id::{AccountId, JobId};
 use lifeboat_model::job::{FULL_PROGRESS, JobCounters, JobEvent, JobKind, JobState, Outcome, Trigger};
 use lifeboat_model::time::Millis;
 
@@ -25,7 +25,7 @@ use crate::{Catalog, Result};
 /// A job as it is asked for.
 #[derive(Clone, Debug)]
 pub struct NewJob {
-    /// A [`JobId`] or a [`RestoreId`].
+    /// A [`JobId`] or a [`lifeboat_model::id::RestoreId`].
     pub id: String,
     pub kind: JobKind,
     pub account: AccountId,
@@ -51,16 +51,6 @@ pub struct NewJob {
     pub source_job: Option<String>,
     pub source_instance: Option<String>,
     pub expires: Millis,
-}
-
-impl NewJob {
-    pub fn backup_id(id: &JobId) -> String {
-        id.to_string()
-    }
-
-    pub fn restore_id(id: &RestoreId) -> String {
-        id.to_string()
-    }
 }
 
 /// Why a job ended that no worker has ended: a code and a sentence.
@@ -305,16 +295,6 @@ impl Catalog {
         let select =
             sql(format!("SELECT {} FROM jobs j WHERE j.account_id = $1 AND j.id = $2", row::COLUMNS));
         let row = self.db.row(select.bind(account.number()).bind(id)).await?;
-        row.as_ref().map(JobRow::of).transpose()
-    }
-
-    /// The state of the job that made a snapshot and its id, for those that restore it.
-    pub async fn job_of_snapshot(&self, account: AccountId, id: &SnapshotId) -> Result<Option<JobRow>> {
-        let select = sql(format!(
-            "SELECT {} FROM jobs j WHERE j.account_id = $1 AND j.id = (SELECT job_id FROM snapshots WHERE id = $2)",
-            row::COLUMNS
-        ));
-        let row = self.db.row(select.bind(account.number()).bind(id.as_str())).await?;
         row.as_ref().map(JobRow::of).transpose()
     }
 }

@@ -99,9 +99,9 @@ async fn a_job_runs_and_leaves_a_snapshot(place: Place) {
     assert_eq!((snapshot.job.unwrap().to_string(), snapshot.hash.as_str()), (new.id.clone(), "hash-1"));
     assert_eq!(snapshot.expires, Some(NOW.plus(30 + 86_400_000)));
     assert!(catalog.snapshot(world.other, &id).await.unwrap().is_none());
-    let maker = catalog.job_of_snapshot(world.account, &id).await.unwrap().unwrap();
+    let maker = catalog.job(world.account, &new.id).await.unwrap().unwrap();
     assert_eq!(maker.id, new.id);
-    assert!(catalog.job_of_snapshot(world.other, &id).await.unwrap().is_none());
+    assert!(catalog.job(world.other, &new.id).await.unwrap().is_none());
     let by_hash = |hash| catalog.snapshot_of_hash((world.account, &world.vault), hash);
     assert_eq!(by_hash("hash-1").await.unwrap().unwrap().id, id);
     assert!(by_hash("hash-2").await.unwrap().is_none());
