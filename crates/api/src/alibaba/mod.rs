@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 pub use self::error::WireError;
 pub use self::hbr::ACTIONS as HBR_ACTIONS;
 pub use self::hbr::filters::{BACKUP_KEYS, Key, Keys, RESTORE_KEYS, conditions};
+pub(crate) use self::hbr::resources::{protected_id, resource_id};
 pub(crate) use self::hbr::{is_on_one_vault, refuse};
 pub use self::params::Params;
 pub use self::reply::{Format, to_xml};

@@ -5,7 +5,7 @@ use lifeboat_service::{AttachedDocument, AuditRow, DocumentOwner, NewKey, Secret
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, List, Nothing, list as list_of, refuse};
+use super::{Call, List, Nothing, list as list_of, refuse, whole};
 use crate::alibaba::WireError;
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -284,11 +284,4 @@ pub(super) async fn audit(call: &Call<'_>, _: Nothing) -> Result<List<AuditRecor
         started: row.started.into(),
         ended: row.ended.map(Into::into),
     }))
-}
-
-/// A list of one page.
-fn whole<R, T>(found: Vec<R>, view: impl Fn(R) -> T) -> List<T> {
-    let rows: Vec<T> = found.into_iter().map(view).collect();
-    let total = rows.len() as u64;
-    List { rows, total, page: 1, page_size: u32::try_from(total).unwrap_or(u32::MAX) }
 }

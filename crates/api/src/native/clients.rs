@@ -5,7 +5,7 @@ use lifeboat_service::ClientRow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, List, Nothing, refuse};
+use super::{Call, List, Nothing, refuse, whole};
 use crate::alibaba::WireError;
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -21,9 +21,7 @@ pub struct Client {
 
 pub(super) async fn list(call: &Call<'_>, _: Nothing) -> Result<List<Client>, WireError> {
     let found = call.service.clients(&call.caller).await.map_err(|error| refuse(&error))?;
-    let rows: Vec<Client> = found.into_iter().map(Client::from).collect();
-    let size = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-    Ok(List { rows, total: u64::from(size), page: 1, page_size: size })
+    Ok(whole(found, Client::from))
 }
 
 impl From<ClientRow> for Client {

@@ -10,6 +10,7 @@ mod jobs;
 mod openapi;
 mod plans;
 mod policies;
+mod resources;
 mod restores;
 mod routes;
 mod snapshots;
@@ -37,6 +38,7 @@ pub use self::policies::{
     Binding, CreatedPolicy, ExecutePolicy, KeptPeriod, KeptPeriodKind, NewBinding, NewPolicy, NewRule,
     Policy, Rule,
 };
+pub use self::resources::Resource;
 pub use self::restores::{Conflict, CreatedRestore, NewRestore};
 pub use self::routes::operations;
 pub use self::snapshots::Snapshot;
@@ -224,6 +226,13 @@ impl Call<'_> {
             WireError::bad_request("InvalidBody", format!("The body is not what it should be: {error}."))
         })
     }
+}
+
+/// A list of one page.
+fn whole<R, T>(found: Vec<R>, view: impl Fn(R) -> T) -> List<T> {
+    let rows: Vec<T> = found.into_iter().map(view).collect();
+    let total = rows.len() as u64;
+    List { rows, total, page: 1, page_size: u32::try_from(total).unwrap_or(u32::MAX) }
 }
 
 fn list<R, T>(found: Paged<R>, page: Page, view: impl Fn(R) -> T) -> List<T> {

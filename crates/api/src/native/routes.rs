@@ -8,7 +8,8 @@ use http::{Method, StatusCode};
 use schemars::{Schema, SchemaGenerator};
 
 use super::{
-    Answer, Call, List, Nothing, access, clients, jobs, plans, policies, restores, snapshots, vaults,
+    Answer, Call, List, Nothing, access, clients, jobs, plans, policies, resources, restores, snapshots,
+    vaults,
 };
 use crate::alibaba::WireError;
 
@@ -133,6 +134,8 @@ pub(super) static ROUTES: &[Route] = routes! {
         "Ask a restore job to stop";
     GET "/clients" ["hbr:DescribeBackupClients"] (NONE) clients::list[Nothing] -> List<clients::Client>,
         "List the machines whose files can be backed up";
+    GET "/resources" ["hbr:ListProtectedResources"] (NONE) resources::list[Nothing] -> List<resources::Resource>,
+        "List what is backed up, or once was";
     POST "/accounts" ["ram:CreateAccount"] (NONE) access::create_account[access::NewAccount] -> access::Credentials,
         "Make an account, with a key of its own";
     GET "/accounts" ["ram:ListAccounts"] (NONE) access::accounts[Nothing] -> List<access::Account>, "List accounts";

@@ -17,6 +17,7 @@ pub(crate) enum RemoteCommand {
     Job(JobArgs),
     RestoreJob(RestoreJobArgs),
     Client(ClientArgs),
+    Resource(ResourceArgs),
     Account(AccountArgs),
     User(UserArgs),
     AccessKey(AccessKeyArgs),
@@ -286,5 +287,18 @@ pub(crate) struct ClientArgs {
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum ClientAction {
     /// List them
+    List,
+}
+
+/// Look at what a server backs up
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ResourceArgs {
+    #[command(subcommand)]
+    pub(crate) action: ResourceAction,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum ResourceAction {
+    /// List what has a plan or a snapshot, and how many
     List,
 }

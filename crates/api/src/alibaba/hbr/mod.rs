@@ -9,7 +9,7 @@ mod files;
 pub(super) mod filters;
 mod plans;
 mod policies;
-mod resources;
+pub(super) mod resources;
 mod restore_jobs;
 mod snapshots;
 mod tags;

@@ -98,14 +98,15 @@ fn listing(name: &str, rows: Vec<Value>, (most, at): (u64, u64), total: u64) -> 
 }
 
 /// The instance of files of instances, else the client.
-fn resource_id(resource: &ProtectedResource) -> &str {
+pub(crate) fn resource_id(resource: &ProtectedResource) -> &str {
     match (&resource.instance, resource.source_type.as_str()) {
         (Some(instance), "ECS_FILE") => instance.as_str(),
         _ => resource.client.as_str(),
     }
 }
 
-fn protected_id(resource: &ProtectedResource) -> String {
+/// The same for as long as there is such a client.
+pub(crate) fn protected_id(resource: &ProtectedResource) -> String {
     let client = resource.client.as_str().trim_start_matches("c-");
     let kind = if resource.source_type == "ECS_FILE" { "e" } else { "f" };
     format!("pr-{kind}{client}")

@@ -47,7 +47,13 @@ fn commands_alone_back_up_and_bring_back() {
     let shown = server.ask(&["job", "show", jobs[1]["job_id"].as_str().unwrap()]).ok().text();
     assert!(shown.contains("progress          100.00%"), "{shown}");
     server.ask(&["job", "watch", jobs[0]["job_id"].as_str().unwrap()]).ok();
-    for list in [["vault", "list"], ["plan", "list"], ["restore-job", "list"], ["client", "list"]] {
+    for list in [
+        ["vault", "list"],
+        ["plan", "list"],
+        ["restore-job", "list"],
+        ["client", "list"],
+        ["resource", "list"],
+    ] {
         let lines = server.ask(&list).ok().text().lines().count();
         assert_eq!(lines, 3, "{list:?}: headings, a rule and a row");
     }
