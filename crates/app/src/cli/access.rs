@@ -17,6 +17,7 @@ pub(crate) struct AccountArgs {
 pub(crate) enum AccountAction {
     /// Make an account and print its credentials, a file for --credentials
     Add {
+        /// Its name
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -35,6 +36,7 @@ pub(crate) struct UserArgs {
 pub(crate) enum UserAction {
     /// Make a user, who may do nothing until something is attached; --password-file gives a password to log in with
     Add {
+        /// Its name
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -42,6 +44,7 @@ pub(crate) enum UserAction {
     List,
     /// Remove a user, with his keys
     Delete {
+        /// Its name
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -51,6 +54,7 @@ pub(crate) enum UserAction {
     Detach(DetachArgs),
     /// List what is attached
     Documents {
+        /// Its name
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -102,16 +106,19 @@ pub(crate) enum AccessKeyAction {
     },
     /// Let a key work no longer
     Disable {
+        /// The id of the key
         #[arg(value_name = "KEY")]
         key: String,
     },
     /// Let a key work again
     Enable {
+        /// The id of the key
         #[arg(value_name = "KEY")]
         key: String,
     },
     /// Remove a key
     Delete {
+        /// The id of the key
         #[arg(value_name = "KEY")]
         key: String,
     },
@@ -128,6 +135,7 @@ pub(crate) struct RoleArgs {
 pub(crate) enum RoleAction {
     /// Make a role
     Add {
+        /// Its name
         #[arg(value_name = "NAME")]
         name: String,
         /// The document that says who may act in it
@@ -138,6 +146,7 @@ pub(crate) enum RoleAction {
     List,
     /// Remove a role
     Delete {
+        /// Its name
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -147,6 +156,7 @@ pub(crate) enum RoleAction {
     Detach(DetachArgs),
     /// List what is attached
     Documents {
+        /// Its name
         #[arg(value_name = "NAME")]
         name: String,
     },

@@ -21,6 +21,7 @@ pub(crate) enum PolicyAction {
     Delete(PolicyName),
     /// Run a rule of a policy now, for all its sources
     Execute {
+        /// The id of the policy
         #[arg(value_name = "POLICY")]
         policy: String,
         /// The rule; needed where there are several
@@ -32,6 +33,7 @@ pub(crate) enum PolicyAction {
     },
     /// Put folders of a machine under a policy
     Bind {
+        /// The id of the policy
         #[arg(value_name = "POLICY")]
         policy: String,
         /// Folders and files of the client, as absolute paths
@@ -51,6 +53,7 @@ pub(crate) enum PolicyAction {
     Bindings(PolicyName),
     /// Take a machine out of a policy
     Unbind {
+        /// The id of the policy
         #[arg(value_name = "POLICY")]
         policy: String,
         /// The source, as `policy bindings` names it
@@ -62,6 +65,7 @@ pub(crate) enum PolicyAction {
 /// Names a policy.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PolicyName {
+    /// The id of the policy
     #[arg(value_name = "POLICY")]
     pub(crate) policy: String,
 }

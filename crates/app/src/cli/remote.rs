@@ -107,6 +107,7 @@ pub(crate) enum PlanAction {
     Delete(PlanName),
     /// Run a plan now
     Execute {
+        /// The id of the plan
         #[arg(value_name = "PLAN")]
         plan: String,
         /// Watch the job until it ends
@@ -118,6 +119,7 @@ pub(crate) enum PlanAction {
 /// Names a plan.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PlanName {
+    /// The id of the plan
     #[arg(value_name = "PLAN")]
     pub(crate) plan: String,
 }
@@ -178,16 +180,19 @@ pub(crate) enum JobAction {
     List(JobListArgs),
     /// Show a job
     Show {
+        /// The id of the job
         #[arg(value_name = "JOB")]
         job: String,
     },
     /// Show how far a job is until it ends; exit as a backup or restore here would have
     Watch {
+        /// The id of the job
         #[arg(value_name = "JOB")]
         job: String,
     },
     /// Ask a job to stop
     Cancel {
+        /// The id of the job
         #[arg(value_name = "JOB")]
         job: String,
     },
@@ -222,16 +227,19 @@ pub(crate) enum RestoreJobAction {
     List(JobListArgs),
     /// Show a restore job
     Show {
+        /// The id of the job
         #[arg(value_name = "JOB")]
         job: String,
     },
     /// Show how far a restore job is until it ends
     Watch {
+        /// The id of the job
         #[arg(value_name = "JOB")]
         job: String,
     },
     /// Ask a restore job to stop
     Cancel {
+        /// The id of the job
         #[arg(value_name = "JOB")]
         job: String,
     },

@@ -73,7 +73,14 @@ impl Remote<'_> {
             Value::Array(items) => {
                 items.iter().map(|item| self.shown(name, item)).collect::<Vec<_>>().join(", ")
             }
-            Value::Object(_) => value.to_string(),
+            Value::Object(fields) => {
+                let shown = fields.iter().map(|(name, value)| (name, self.shown(name, value)));
+                let kept: Vec<_> = shown
+                    .filter(|(_, value)| !value.is_empty())
+                    .map(|(name, value)| format!("{} {value}", name.replace('_', " ")))
+                    .collect();
+                format!("({})", kept.join("; "))
+            }
             Value::Null => String::new(),
         }
     }

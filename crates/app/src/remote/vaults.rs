@@ -80,8 +80,8 @@ fn size(bytes: Option<u64>) -> String {
 pub(super) fn id_of(remote: &Remote<'_>, named: &str) -> anyhow::Result<String> {
     let found: Vec<Vault> = remote.all("/vaults", &[("name", Some(named))])?;
     match found.as_slice() {
-        // No name: it should be an id, and the server says if it is not.
-        [] => Ok(named.to_owned()),
+        [] if named.starts_with("v-") => Ok(named.to_owned()),
+        [] => bail!("no vault is called {named}; `lifeboat vault list` lists them"),
         [one] => Ok(one.vault_id.clone()),
         several => {
             let ids: Vec<_> = several.iter().map(|vault| vault.vault_id.as_str()).collect();

@@ -95,7 +95,7 @@ fn whoever_asks_wrongly_is_told_what_to_do() {
     let stranger = server.sandbox.run(&["--server", &url, "--credentials", &key, "vault", "list"]);
     assert!(stranger.expect_code(1).stderr.contains("InvalidAccessKeyId.NotFound"));
     for (arguments, said) in [
-        (&["vault", "show", "nothing"][..], "InvalidParameter.vault"),
+        (&["vault", "show", "nothing"][..], "no vault is called nothing"),
         (&["vault", "show", "v-nothing"], "VaultNotExist"),
         (&["plan", "create", "p", "/x"], "say with --vault"),
         (&["plan", "create", "p", "x", "--vault", "v-x"], "\"x\" is not absolute"),
