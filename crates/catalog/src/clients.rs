@@ -42,6 +42,12 @@ impl Catalog {
         self.db.change(insert).await.map(drop)
     }
 
+    /// Notes that a client is alive.
+    pub async fn hear_of_client(&self, id: &ClientId, now: Millis) -> Result<()> {
+        let update = sql("UPDATE clients SET heard_of_at = $1 WHERE id = $2").bind(now).bind(id.as_str());
+        self.db.change(update).await.map(drop)
+    }
+
     pub async fn clients(&self, account: AccountId) -> Result<Vec<ClientRow>> {
         let select =
             sql(format!("SELECT {COLUMNS} FROM clients WHERE account_id = $1 ORDER BY created_at, id"));

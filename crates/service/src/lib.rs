@@ -38,7 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_model::id::AccountId;
+use lifeboat_model::id::{AccountId, ClientId};
 use lifeboat_model::time::Millis;
 use tokio::sync::{Notify, Semaphore};
 
@@ -140,6 +140,8 @@ pub struct Service {
     pub(crate) region: String,
     /// The account that the server belongs to.
     pub(crate) root: AccountId,
+    /// The client that is this machine.
+    pub(crate) client: ClientId,
     pub(crate) hostname: String,
     pub(crate) spool_folder: PathBuf,
     /// Files to be fetched for some time.

@@ -78,6 +78,7 @@ impl Service {
     /// One look: everything that is over is on its way after it.
     pub async fn end_what_is_over(&self) -> Result<()> {
         let now = self.now();
+        self.catalog.hear_of_client(&self.client, now).await?;
         let watch = self.catalog.look_at_clock(now).await?;
         if watch.may_expire() {
             let condemned = self.catalog.condemn_expired(now).await?;

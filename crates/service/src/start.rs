@@ -69,6 +69,7 @@ impl Start {
             vault_root: self.vault_root,
             region: self.region,
             root: root.account,
+            client: root.client.clone(),
             hostname: self.hostname,
             spool_folder: self.spool_folder,
             temp_folder: self.temp_folder,

@@ -130,6 +130,11 @@ async fn clients_are_listed_by_every_filter() {
     world.plan(&vault, "p", &world.files()).await;
     let found = world.ok("DescribeBackupClients", &[kind]).await;
     assert_eq!(found["Clients"][0]["BackupStatus"], "PROTECTED");
+
+    world.clock.pass(std::time::Duration::from_secs(90));
+    world.service.end_what_is_over().await.unwrap();
+    let found = world.ok("DescribeBackupClients", &[kind]).await;
+    assert_eq!(found["Clients"][0]["LastHeartBeatTime"], world.service.now().seconds());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -98,6 +98,8 @@ async fn clients_belong_to_one_account(place: Place) {
     changed.hostname = "new".to_owned();
     (changed.heard_of, changed.is_protected) = (NOW.plus(5), true);
     catalog.upsert_client(&changed).await.unwrap();
+    changed.heard_of = NOW.plus(6);
+    catalog.hear_of_client(&changed.id, changed.heard_of).await.unwrap();
     assert_eq!(catalog.clients(world.account).await.unwrap(), [changed.clone()]);
     assert_eq!(catalog.clients(world.other).await.unwrap(), []);
     let by_id = |who| catalog.client(who, &changed.id);
