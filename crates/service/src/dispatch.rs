@@ -2,16 +2,17 @@
 //!
 //! A job is this server's only while its lease holds: the fence that came with the claim goes with every word about the
 //! job, so a server that was thought dead writes nothing any more. What a killed server leaves behind are rows whose
-//! lease runs out; the reaper puts them back in line.
+//! lease runs out; the reaper puts them back in line. It looks away for a moment after the clock has leapt, or after this
+//! process was stopped for long: leases whose workers live are renewed first.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lifeboat_catalog::JobRow;
 use lifeboat_model::id::{SnapshotId, VaultId};
 use lifeboat_model::job::JobKind;
 use lifeboat_model::plan::{BackupSpec, RestoreSpec};
+use lifeboat_model::time::Millis;
 use lifeboat_worker::{BackupOrder, Ctx, Progress, PruneOrder, RestoreOrder, back_up, restore};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
@@ -21,7 +22,9 @@ use crate::running::{Ended, millis, run_job};
 use crate::{Missing, Result, Service, ServiceError, bridge};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-const SWEEP_EVERY_MILLIS: i64 = 60 * 60 * 1000;
+const SWEEP_EVERY_MILLIS: u64 = 60 * 60 * 1000;
+/// In this time every lease that a living server holds is renewed.
+const RENEWED_WITHIN: Duration = Duration::from_secs(3);
 /// How long jobs may take to stop with the server.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
 
@@ -34,7 +37,8 @@ pub struct Dispatcher {
     /// Held by who makes reports.
     reporting: Arc<Semaphore>,
     /// When old files were last looked for.
-    swept: AtomicI64,
+    swept: Option<Millis>,
+    seen: Seen,
     stop: Arc<Notify>,
 }
 
@@ -43,7 +47,7 @@ impl Dispatcher {
         let worker = format!("{}-{:x}", service.hostname, service.random.number());
         let slots = Arc::new(Semaphore::new(service.limits.jobs_at_once));
         let reporting = Arc::new(Semaphore::new(1));
-        Self { service, worker, slots, reporting, swept: AtomicI64::new(i64::MIN), stop: Arc::default() }
+        Self { service, worker, slots, reporting, swept: None, seen: Seen::default(), stop: Arc::default() }
     }
 
     /// Asks [`Dispatcher::run`] to end.
@@ -52,7 +56,7 @@ impl Dispatcher {
     }
 
     /// Claims and runs jobs. At the end the jobs under way are given up, for the next server to go on with.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         loop {
             if let Err(failed) = self.look().await {
                 warn!(error = %bridge::chain(&failed), "cannot look for jobs");
@@ -74,9 +78,15 @@ impl Dispatcher {
         }
     }
 
-    async fn look(&self) -> Result<()> {
+    pub(crate) async fn look(&mut self) -> Result<()> {
         let now = self.service.now();
-        self.service.catalog.reap_jobs(now).await?;
+        if self.seen.was_set_back(now) {
+            self.service.bring_runs_nearer(now).await?;
+        }
+        self.seen.note(now, self.service.limits.lease);
+        if self.seen.is_steady() {
+            self.service.catalog.reap_jobs(now).await?;
+        }
         self.service.catalog.delete_expired_nonces(now).await?;
         self.service.catalog.delete_expired_listings(now).await?;
         self.service.start_due_runs().await?;
@@ -101,9 +111,9 @@ impl Dispatcher {
     }
 
     /// Has reports made, beside everything else, and old ones removed.
-    async fn report(&self, now: lifeboat_model::time::Millis) -> Result<()> {
-        if self.swept.load(Ordering::Relaxed).saturating_add(SWEEP_EVERY_MILLIS) <= now.0 {
-            self.swept.store(now.0, Ordering::Relaxed);
+    async fn report(&mut self, now: Millis) -> Result<()> {
+        if self.swept.is_none_or(|swept| now < swept || now.since(swept) >= SWEEP_EVERY_MILLIS) {
+            self.swept = Some(now);
             self.service.remove_old_reports().await?;
         }
         if let Ok(turn) = Arc::clone(&self.reporting).try_acquire_owned() {
@@ -116,6 +126,32 @@ impl Dispatcher {
             });
         }
         Ok(())
+    }
+}
+
+/// How the clock has gone on from one look to the next.
+#[derive(Default)]
+struct Seen {
+    at: Option<Millis>,
+    /// When it went on by so much that leases may seem to be over whose workers live.
+    leapt: Option<Instant>,
+}
+
+impl Seen {
+    /// At the first look nobody knows.
+    fn was_set_back(&self, now: Millis) -> bool {
+        self.at.is_none_or(|at| now < at)
+    }
+
+    fn note(&mut self, now: Millis, lease: Duration) {
+        let former = self.at.replace(now).unwrap_or(now);
+        if Duration::from_millis(now.since(former)) >= lease / 2 {
+            self.leapt = Some(Instant::now());
+        }
+    }
+
+    fn is_steady(&self) -> bool {
+        self.leapt.is_none_or(|leapt| leapt.elapsed() >= RENEWED_WITHIN)
     }
 }
 

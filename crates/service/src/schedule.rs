@@ -52,6 +52,17 @@ impl Service {
         Ok(())
     }
 
+    /// After the clock was set back: no run is further away than its schedule says.
+    pub(crate) async fn bring_runs_nearer(&self, now: Millis) -> Result<()> {
+        for run in self.catalog.due_runs(Millis(i64::MAX)).await? {
+            let next = run.schedule.next_after(now, self.zone_of_client());
+            if next.is_some_and(|next| next < run.due) && now < run.due {
+                self.catalog.start_run(&run, next, None, now).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The job of a run, and for how many days its snapshot is kept.
     async fn job_of_run(&self, run: &DueRun) -> Result<Option<(NewJob, u32)>> {
         let job = if let Ok(id) = run.series.parse::<PlanId>() {

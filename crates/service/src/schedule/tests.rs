@@ -10,6 +10,7 @@ use lifeboat_model::job::JobState;
 use lifeboat_model::plan::{BackupType, Place, SourceType};
 
 use super::*;
+use crate::dispatch::Dispatcher;
 use crate::plans::{NewPlanRequest, NewPlanRule, PlanChange};
 use crate::testing::Bench;
 
@@ -100,6 +101,27 @@ async fn a_missed_run_is_not_made_up_for() {
     bench.set_clock(late);
     bench.service.start_due_runs().await.unwrap();
     assert_eq!(made(&bench).await, [late]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_years_ahead_for_a_moment_delays_no_run_and_takes_no_job_from_its_worker() {
+    let bench = Bench::new(at("2024-05-01T00:00:00Z"), TimeZone::UTC).await;
+    let vault = bench.vault().await;
+    let asked = plan(&bench, &vault, "");
+    let asked = bench.service.create_plan(&bench.caller, asked).await.unwrap();
+    bench.service.create_plan(&bench.caller, plan(&bench, &vault, "C|0|0 0 2 * * ?")).await.unwrap();
+    bench.service.execute_plan(&bench.caller, &asked, None).await.unwrap();
+    let mut dispatcher = Dispatcher::new(bench.service.clone());
+    bench.claim().await.unwrap();
+    for time in ["2024-05-01T00:00:01Z", "2031-01-01T00:00:00Z", "2024-05-01T00:01:00Z"] {
+        bench.set_clock(at(time));
+        dispatcher.look().await.unwrap();
+        assert_eq!(bench.jobs(Vec::new()).await[0].state, JobState::Running);
+    }
+    let due = at("2024-05-01T02:00:00Z");
+    bench.set_clock(due);
+    bench.service.start_due_runs().await.unwrap();
+    assert_eq!(made(&bench).await.into_iter().max(), Some(due));
 }
 
 #[tokio::test]
