@@ -107,7 +107,7 @@ async fn a_missed_run_is_not_made_up_for() {
 async fn a_clock_that_is_years_ahead_for_a_moment_delays_no_run_and_takes_no_job_from_its_worker() {
     let bench = Bench::new(at("2024-05-01T00:00:00Z"), TimeZone::UTC).await;
     let vault = bench.vault().await;
-    let asked = plan(&bench, &vault, "");
+    let asked = NewPlanRequest { name: "asked".to_owned(), ..plan(&bench, &vault, "") };
     let asked = bench.service.create_plan(&bench.caller, asked).await.unwrap();
     bench.service.create_plan(&bench.caller, plan(&bench, &vault, "C|0|0 0 2 * * ?")).await.unwrap();
     bench.service.execute_plan(&bench.caller, &asked, None).await.unwrap();
