@@ -14,7 +14,6 @@ pub struct TaskRow {
     pub state: String,
     /// 0 to 100; −1 after a failure.
     pub progress: i64,
-    pub result: Option<String>,
     pub created: Millis,
     pub updated: Millis,
     pub completed: Option<Millis>,
@@ -45,24 +44,17 @@ impl Catalog {
         row.map(|row| row.parsed("id")).transpose()
     }
 
-    pub async fn finish_task(
-        &self,
-        id: &TaskId,
-        progress: i64,
-        result: Option<&str>,
-        now: Millis,
-    ) -> Result<()> {
-        let update = sql(
-            "UPDATE tasks SET state = 'completed', progress = $1, result = $2, updated_at = $3, completed_at = $4 \
-             WHERE id = $5 AND state = 'created'",
-        );
-        let update = update.bind(progress).bind(result).bind(now).bind(now).bind(id.as_str());
+    pub async fn finish_task(&self, id: &TaskId, progress: i64, now: Millis) -> Result<()> {
+        let update =
+            sql("UPDATE tasks SET state = 'completed', progress = $1, updated_at = $2, completed_at = $2 \
+             WHERE id = $3 AND state = 'created'");
+        let update = update.bind(progress).bind(now).bind(id.as_str());
         self.db.change(update).await.map(drop)
     }
 
     pub async fn task(&self, account: AccountId, id: &TaskId) -> Result<Option<TaskRow>> {
         let select =
-            sql("SELECT id, name, state, progress, result, created_at, updated_at, completed_at FROM tasks \
+            sql("SELECT id, name, state, progress, created_at, updated_at, completed_at FROM tasks \
              WHERE account_id = $1 AND id = $2");
         let Some(row) = self.db.row(select.bind(account.number()).bind(id.as_str())).await? else {
             return Ok(None);
@@ -72,7 +64,6 @@ impl Catalog {
             name: row.text("name")?,
             state: row.text("state")?,
             progress: row.number("progress")?,
-            result: row.maybe_text("result")?,
             created: Millis(row.number("created_at")?),
             updated: Millis(row.number("updated_at")?),
             completed: row.maybe_number("completed_at")?.map(Millis),

@@ -65,7 +65,7 @@ impl Service {
                 self.write_vault_spec(&vault, &spec_place).await;
             }
             if let Some(task) = task {
-                self.catalog.finish_task(task, progress, None, now).await?;
+                self.catalog.finish_task(task, progress, now).await?;
             }
             self.catalog.set_vault_state(id, state, now).await
         };

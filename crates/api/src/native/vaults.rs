@@ -56,8 +56,6 @@ pub struct Task {
     pub state: String,
     /// Percent; -1 when it has failed.
     pub progress: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<String>,
 }
 
 pub(super) async fn create(call: &Call<'_>, new: NewVault) -> Result<CreatedVault, WireError> {
@@ -107,7 +105,7 @@ pub(super) async fn delete(call: &Call<'_>, _: Nothing) -> Result<Deleted, WireE
 pub(super) async fn task(call: &Call<'_>, _: Nothing) -> Result<Task, WireError> {
     let id = call.id("task")?;
     let found = call.service.task(&call.caller, &id).await.map_err(|error| refuse(&error))?;
-    Ok(Task { name: found.name, state: found.state, progress: found.progress, result: found.result })
+    Ok(Task { name: found.name, state: found.state, progress: found.progress })
 }
 
 impl From<VaultRow> for Vault {

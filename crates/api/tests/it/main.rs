@@ -22,9 +22,15 @@ mod listings;
 #[cfg(test)]
 mod native;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod story;
 #[cfg(test)]
 mod vault_contents;
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A service in a folder of its own, and clients of it that sign as real ones do.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
@@ -27,6 +28,8 @@ use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use crate::page::Seen;
+
 const SERVER_KEY: &[u8; 32] = &[7; 32];
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Longer than any job of a test takes on any machine.
@@ -40,6 +43,8 @@ pub(crate) struct World {
     catalog: Catalog,
     folder: Arc<tempfile::TempDir>,
     requests: Arc<AtomicU64>,
+    /// What every answer so far has shown.
+    pub(crate) seen: Arc<Mutex<Seen>>,
 }
 
 struct WorldClock(Arc<FakeTime>);
@@ -51,7 +56,6 @@ impl Clock for WorldClock {
 }
 
 /// Numbers that differ, and nothing more.
-#[derive(Default)]
 struct Counted(AtomicU64);
 
 impl Random for Counted {
@@ -68,7 +72,7 @@ async fn service_in(folder: &Path, catalog: &str, clock: &Arc<FakeTime>, root: &
         catalog: catalog.clone(),
         sealer: Sealer::new(SERVER_KEY),
         clock: Arc::new(WorldClock(Arc::clone(clock))),
-        random: Arc::<Counted>::default(),
+        random: Arc::new(Counted(AtomicU64::new(root.account.number().unsigned_abs() % 999_983))),
         time: Time { clock: Arc::<FakeTime>::clone(clock), zone: TimeZone::UTC },
         vault_root: folder.join("vaults"),
         region: "cn-hangzhou".to_owned(),
@@ -90,21 +94,26 @@ impl World {
 
     /// A service whose jobs are not run.
     pub(crate) async fn start_stopped() -> Self {
+        Self::start_stopped_as(1_589_750_000_004_625).await
+    }
+
+    /// The same where the root account has this number, and its client, too.
+    pub(crate) async fn start_stopped_as(root: i64) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         for below in ["vaults", "files"] {
             std::fs::create_dir(folder.path().join(below)).unwrap();
         }
         let clock = Arc::<FakeTime>::default();
         let root = Root {
-            account: AccountId::from_number(1_589_750_000_004_625).unwrap(),
+            account: AccountId::from_number(root).unwrap(),
             access_key_id: "testid".to_owned(),
             access_key_secret: Secret::new("testsecret"),
-            client: ClientId::new(1),
-            instance: InstanceId::new(1),
+            client: ClientId::new(root.unsigned_abs().into()),
+            instance: InstanceId::new(root.unsigned_abs().into()),
             version: "0.1.0".to_owned(),
         };
         let (service, catalog) = service_in(folder.path(), "catalog.sqlite", &clock, &root).await;
-        Self { service, root, clock, catalog, folder, requests: Arc::default() }
+        Self { service, root, clock, catalog, folder, requests: Arc::default(), seen: Arc::default() }
     }
 
     /// Another server in the same folder.
@@ -118,6 +127,7 @@ impl World {
             catalog,
             folder: Arc::clone(&self.folder),
             requests: Arc::clone(&self.requests),
+            seen: Arc::clone(&self.seen),
         }
     }
 
@@ -156,6 +166,7 @@ impl World {
             catalog: self.catalog.clone(),
             folder: Arc::clone(&self.folder),
             requests: Arc::clone(&self.requests),
+            seen: Arc::clone(&self.seen),
         }
     }
 
@@ -209,16 +220,24 @@ impl World {
         self.call_as(self.keys(), action, params).await
     }
 
-    /// The same with an access key of somebody else.
-    pub(crate) async fn call_as(
-        &self,
-        key: (&str, &str),
-        action: &str,
-        params: &[(&str, &str)],
-    ) -> (StatusCode, Value) {
-        let reply = self.send(&self.signed(key, action, params)).await;
-        let body: Value = serde_json::from_slice(&reply.body).unwrap();
-        (reply.status, body)
+    /// The same with an access key of somebody else. What is sent is held against the page of the operations.
+    pub(crate) fn call_as<'a>(
+        &'a self,
+        key: (&'a str, &'a str),
+        action: &'a str,
+        params: &'a [(&'a str, &'a str)],
+    ) -> Pin<Box<dyn Future<Output = (StatusCode, Value)> + Send + 'a>> {
+        // Of one type for all who wait for it: the tests would take minutes to compile.
+        Box::pin(async move {
+            let reply = self.send(&self.signed(key, action, params)).await;
+            let body: Value = serde_json::from_slice(&reply.body).unwrap();
+            if reply.status == StatusCode::OK {
+                let mut seen = self.seen.lock().unwrap();
+                seen.look(action, &body);
+                assert!(seen.wrong.is_empty(), "{:?}", seen.wrong);
+            }
+            (reply.status, body)
+        })
     }
 
     /// The same for an operation that succeeds.

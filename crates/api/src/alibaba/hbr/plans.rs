@@ -10,6 +10,7 @@ use lifeboat_service::{Labels, NewPlanRequest, NewPlanRule, PlanChange, PlanRow}
 use serde_json::{Value, json};
 
 use super::files::{files, options, patterns, retention, speed_limit};
+use super::vaults::check_length;
 use super::{cross_accounts, nothing, paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, Params, WireError};
 
@@ -101,13 +102,8 @@ async fn plan_named(call: &Call<'_>) -> Result<PlanId, WireError> {
 
 fn name(params: &Params) -> Result<Option<String>, WireError> {
     let name = params.text("PlanName");
-    match name.filter(|name| name.chars().count() > MOST_NAME_CHARACTERS) {
-        None => Ok(name.map(str::to_owned)),
-        Some(name) => {
-            let accepted = format!("It must be 1 to {MOST_NAME_CHARACTERS} characters long.");
-            Err(WireError::invalid("PlanName", name, accepted))
-        }
-    }
+    check_length("PlanName", name.unwrap_or_default(), MOST_NAME_CHARACTERS)?;
+    Ok(name.map(str::to_owned))
 }
 
 /// `Rule.N`: each a schedule with a retention of its own. A rule without a name is named by its number.
@@ -139,6 +135,7 @@ fn new_rule(place: &str, rule: &Params) -> Result<NewPlanRule, WireError> {
     let known = BackupType::parse(backup_type);
     let accepted = "It must be COMPLETE or INCREMENTAL.";
     let name = rule.text("RuleName").or(place.strip_prefix("Rule.")).unwrap_or(place);
+    check_length("RuleName", name, MOST_NAME_CHARACTERS).map_err(within)?;
     let schedule = rule.parsed("Schedule").map_err(within)?;
     Ok(NewPlanRule {
         name: name.to_owned(),

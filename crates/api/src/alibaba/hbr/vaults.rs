@@ -75,7 +75,8 @@ fn view(vault: &VaultRow, labels: Option<&Labels>) -> Value {
         "ReplicationSourceVault": false,
         "SnapshotCount": vault.snapshots,
         "BytesDone": vault.bytes_done,
-        "StorageSize": vault.stored_bytes,
+        // A vault that was measured has its keys at least.
+        "StorageSize": (vault.stored_bytes > 0).then_some(vault.stored_bytes),
         "WormEnabled": vault.is_worm,
         "ChargeType": "FREE",
         "SearchEnabled": false,
@@ -141,7 +142,6 @@ pub(super) async fn task(call: Call<'_>) -> Answer {
         "Name": task.name,
         "Description": task.state,
         "Progress": task.progress,
-        "Result": task.result,
         "CreatedTime": task.created.seconds(),
         "UpdatedTime": task.updated.seconds(),
         "CompletedTime": task.completed.map(|time| time.seconds()),
