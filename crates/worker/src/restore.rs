@@ -266,3 +266,6 @@ fn overwrite(conflict: ConflictPolicy) -> Overwrite {
         ConflictPolicy::KeepLatest => Overwrite::IfNewer,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,13 @@ impl Scene {
         Restic::new(self.path("vault"))
     }
 
+    /// The files of the vault that hold content.
+    pub(crate) fn packs(&self) -> Vec<PathBuf> {
+        let folders = fs::read_dir(self.path("vault/data")).unwrap();
+        let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+        files.map(|file| file.unwrap().path()).collect()
+    }
+
     pub(crate) fn order(&self, paths: &[&Path], parent: Option<&Ran>) -> BackupOrder {
         let paths = paths.iter().map(|path| path.to_str().unwrap().to_owned()).collect();
         BackupOrder {
