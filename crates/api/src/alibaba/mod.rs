@@ -57,6 +57,13 @@ pub async fn handle(service: &Service, request: &Request, request_id: &str) -> (
     (reply, note)
 }
 
+/// Refuses a request whose body could not be read, or that is for nobody.
+pub fn refuse_unread(request: &Request, request_id: &str, error: WireError) -> (Reply, Note) {
+    let host = request.header("host").unwrap_or_default();
+    let reply = reply::refusal(format_of(request), &error, request_id, &host);
+    (reply, Note { code: Some(error.code), ..Note::default() })
+}
+
 /// Of the newer signature answers are always JSON; the older one asks.
 fn format_of(request: &Request) -> Format {
     if request.header("authorization").is_some_and(|text| text.starts_with("ACS3-")) {

@@ -102,15 +102,28 @@ pub async fn handle(service: &Service, request: &Request, request_id: &str) -> (
         Some("/openapi.json") => Ok(openapi::document()),
         path => answer(service, request, path.unwrap_or_default(), &mut note).await,
     };
-    let (status, body) = match answered {
-        Ok(body) => (StatusCode::OK, body),
-        Err(WireError { status, code, message, denied }) => {
-            note.code = Some(code.clone());
-            (status, json!(Refusal { code, message, request_id: request_id.to_owned(), denied }))
+    match answered {
+        Ok(body) => (reply(StatusCode::OK, &body), note),
+        Err(error) => {
+            note.code = Some(error.code.clone());
+            (refusal(request_id, error), note)
         }
-    };
+    }
+}
+
+/// Refuses a request whose body could not be read, or that is for nobody.
+pub fn refuse_unread(request_id: &str, error: WireError) -> (Reply, Note) {
+    let note = Note { code: Some(error.code.clone()), ..Note::default() };
+    (refusal(request_id, error), note)
+}
+
+fn refusal(request_id: &str, WireError { status, code, message, denied }: WireError) -> Reply {
+    reply(status, &json!(Refusal { code, message, request_id: request_id.to_owned(), denied }))
+}
+
+fn reply(status: StatusCode, body: &Value) -> Reply {
     let content_type = "application/json;charset=utf-8";
-    (Reply { status, content_type, headers: Vec::new(), body: Bytes::from(body.to_string()) }, note)
+    Reply { status, content_type, headers: Vec::new(), body: Bytes::from(body.to_string()) }
 }
 
 async fn answer(service: &Service, request: &Request, path: &str, note: &mut Note) -> Answer {

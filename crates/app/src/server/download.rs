@@ -1,22 +1,24 @@
 //! Files about jobs, fetched by links that were signed for a time. Whoever has the link may fetch; nothing else is asked.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use lifeboat_service::{LinkError, Service, TempLink};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
-pub(super) async fn download(State(service): State<Service>, request: Request) -> Response {
-    let link = link_of(request.uri().path(), request.uri().query().unwrap_or_default());
-    match service.temp_file(&link) {
-        Ok((file, name)) => match send(file, &name).await {
-            Ok(response) => response,
-            Err(_) => refuse(StatusCode::NOT_FOUND, LinkError::Gone),
-        },
-        Err(error @ LinkError::Gone) => refuse(StatusCode::NOT_FOUND, error),
-        Err(error) => refuse(StatusCode::FORBIDDEN, error),
+/// The file, or why there is none: an answer, and the code of a refusal.
+pub(super) async fn download(service: &Service, uri: &Uri) -> (Response, Option<&'static str>) {
+    let link = link_of(uri.path(), uri.query().unwrap_or_default());
+    let sent = match service.temp_file(&link) {
+        Ok((file, name)) => send(file, &name).await.map_err(|_| LinkError::Gone),
+        Err(error) => Err(error),
+    };
+    match sent {
+        Ok(response) => (response, None),
+        Err(error @ LinkError::Gone) => (refuse(StatusCode::NOT_FOUND, error), Some("ObjectNotExist")),
+        Err(error @ LinkError::Expired) => (refuse(StatusCode::FORBIDDEN, error), Some("LinkExpired")),
+        Err(error @ LinkError::Forged) => (refuse(StatusCode::FORBIDDEN, error), Some("LinkForged")),
     }
 }
 

@@ -7,17 +7,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{FromRef, Request as HttpRequest, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request as HttpRequest, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use lifeboat_api::alibaba::WireError;
 use lifeboat_api::http_types::{Note, Reply, Request};
 use lifeboat_api::{alibaba, native};
 use lifeboat_service::{Random, Service};
-use serde_json::json;
 use tracing::info;
 
 use super::SystemRandom;
@@ -38,18 +38,12 @@ pub(super) struct Answering {
     pub(super) metrics_for: MetricsFor,
 }
 
-impl FromRef<Answering> for Service {
-    fn from_ref(answering: &Answering) -> Self {
-        answering.service.clone()
-    }
-}
-
 pub(super) fn router(answering: Answering) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/temp/{*key}", get(download))
+        .route("/temp/{*key}", get(temp))
         .fallback(dialect)
         .with_state(answering)
 }
@@ -94,14 +88,31 @@ async fn dialect(
 ) -> Response {
     let began = Instant::now();
     let request_id = request_id();
-    let (reply, note) = match read(request, peer).await {
-        Ok(request) => answer(&answering.service, &request, &request_id).await,
-        Err(refusal) => refusal.reply(&request_id),
+    let (request, unread) = read(request, peer).await;
+    let (reply, note) = match unread {
+        None => answer(&answering.service, &request, &request_id).await,
+        Some(error) => refuse(&request, &request_id, error),
     };
     let took = began.elapsed();
     answering.metrics.note(note.action.as_deref(), reply.status, took);
-    log(&request_id, peer, (&note, &reply), took);
+    log(&request_id, peer, (&note, reply.status), took);
     respond(reply, &request_id)
+}
+
+/// Fetches a file about a job.
+async fn temp(
+    State(answering): State<Answering>,
+    Extension(peer): Extension<Peer>,
+    request: HttpRequest,
+) -> Response {
+    let (began, request_id) = (Instant::now(), request_id());
+    let (response, code) = download(&answering.service, request.uri()).await;
+    let note =
+        Note { action: Some("FetchTempFile".to_owned()), code: code.map(str::to_owned), ..Note::default() };
+    let took = began.elapsed();
+    answering.metrics.note(note.action.as_deref(), response.status(), took);
+    log(&request_id, peer, (&note, response.status()), took);
+    response
 }
 
 async fn answer(service: &Service, request: &Request, request_id: &str) -> (Reply, Note) {
@@ -115,44 +126,36 @@ async fn answer(service: &Service, request: &Request, request_id: &str) -> (Repl
                 "There is nothing at {path:?}; the dialects are at / and the API at {}.",
                 native::PREFIX
             );
-            Refusal { status: StatusCode::NOT_FOUND, code: "InvalidApi.NotFound", message }.reply(request_id)
+            refuse(request, request_id, WireError::not_found("InvalidApi.NotFound", message))
         }
     }
 }
 
-/// A request that nobody got to see.
-struct Refusal {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-}
-
-impl Refusal {
-    fn reply(self, request_id: &str) -> (Reply, Note) {
-        let body = json!({"RequestId": request_id, "HostId": "", "Code": self.code, "Message": self.message});
-        let reply = Reply {
-            status: self.status,
-            content_type: "application/json;charset=utf-8",
-            headers: Vec::new(),
-            body: body.to_string().into(),
-        };
-        (reply, Note { code: Some(self.code.to_owned()), ..Note::default() })
+/// Refuses a request that nobody got to see, in the form of whom it was sent to.
+fn refuse(request: &Request, request_id: &str, error: WireError) -> (Reply, Note) {
+    if request.path.starts_with("/api/") {
+        native::refuse_unread(request_id, error)
+    } else {
+        alibaba::refuse_unread(request, request_id, error)
     }
 }
 
-async fn read(request: HttpRequest, peer: Peer) -> Result<Request, Refusal> {
+/// The request; without its body, and with the reason, if that cannot be read.
+async fn read(request: HttpRequest, peer: Peer) -> (Request, Option<WireError>) {
     let (parts, body) = request.into_parts();
     let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MOST_BODY_BYTES)).await;
-    let body = read.map_err(|_| Refusal {
-        status: StatusCode::REQUEST_TIMEOUT,
-        code: "RequestTimeout",
-        message: format!("The body did not come within {} seconds.", BODY_WITHIN.as_secs()),
-    })?;
-    let body = body.map_err(|_| Refusal {
-        status: StatusCode::PAYLOAD_TOO_LARGE,
-        code: "RequestBodyTooLarge",
-        message: format!("The body is longer than {MOST_BODY_BYTES} bytes, or broke off."),
-    })?;
+    let (body, unread) = match read {
+        Ok(Ok(body)) => (body, None),
+        Ok(Err(_)) => {
+            let what = format!("The body is longer than {MOST_BODY_BYTES} bytes, or broke off.");
+            let error = WireError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestBodyTooLarge", what);
+            (Bytes::new(), Some(error))
+        }
+        Err(_) => {
+            let what = format!("The body did not come within {} seconds.", BODY_WITHIN.as_secs());
+            (Bytes::new(), Some(WireError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", what)))
+        }
+    };
     let Parts { method, uri, mut headers, .. } = parts;
     // HTTP/2 has the host in the target; signatures have it as a header.
     if let Some(authority) = uri.authority()
@@ -161,7 +164,7 @@ async fn read(request: HttpRequest, peer: Peer) -> Result<Request, Refusal> {
     {
         headers.insert(header::HOST, host);
     }
-    Ok(Request {
+    let request = Request {
         method,
         path: uri.path().to_owned(),
         query: uri.query().unwrap_or_default().to_owned(),
@@ -169,12 +172,13 @@ async fn read(request: HttpRequest, peer: Peer) -> Result<Request, Refusal> {
         body,
         peer: peer.address,
         is_secure: peer.is_secure,
-    })
+    };
+    (request, unread)
 }
 
-fn log(request_id: &str, peer: Peer, (note, reply): (&Note, &Reply), took: Duration) {
+fn log(request_id: &str, peer: Peer, (note, status): (&Note, StatusCode), took: Duration) {
     let action = note.action.as_deref().unwrap_or("unknown");
-    let status = reply.status.as_u16();
+    let status = status.as_u16();
     info!(
         request.id = request_id,
         request.peer = %peer.address,

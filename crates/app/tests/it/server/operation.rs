@@ -98,16 +98,42 @@ fn one_server_works_on_a_folder_and_keeps_its_region() {
     assert!(said.contains("says eu-central-1"), "{said}");
 }
 
+/// A certificate for this machine in `NAME.pem` and `cert.pem`, and its key.
+fn certify(sandbox: &Sandbox, name: &str) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    sandbox.write(&format!("{name}.pem"), &made.cert.pem());
+    sandbox.write("key.pem", &made.signing_key.serialize_pem());
+    std::fs::copy(sandbox.path(&format!("{name}.pem")), sandbox.path("cert.pem")).unwrap();
+}
+
+#[test]
+fn who_may_do_something_only_through_tls_may_not_do_it_without() {
+    let server = Server::start();
+    server.ask(&["user", "add", "alice"]).ok();
+    let key = server.ask(&["access-key", "create", "--user", "alice"]).ok().text();
+    server.sandbox.write("alice.json", &key);
+    server.sandbox.write(
+        "secure.json",
+        r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "hbr:*", "Resource": "*",
+            "Condition": {"Bool": {"acs:SecureTransport": "true"}}}]}"#,
+    );
+    let document = format!("@{}", server.sandbox.arg("secure.json"));
+    server.ask(&["user", "attach", "alice", &document]).ok();
+    let list = |server: &Server, scheme: &str| {
+        let url = format!("{scheme}://{}", server.address);
+        let asked =
+            ["vault", "list", "--server", &url, "--credentials", "alice.json", "--ca-file", "cert.pem"];
+        server.sandbox.run(&asked)
+    };
+    certify(&server.sandbox, "first");
+    assert!(list(&server, "http").expect_code(1).stderr.contains("NoPermission"));
+    let server = Server::start_in(server.kill(), &["--tls-certificate", "cert.pem", "--tls-key", "key.pem"]);
+    list(&server, "https").ok();
+}
+
 #[test]
 fn a_certificate_is_served_and_read_again_on_a_hangup() {
     let sandbox = Sandbox::new();
-    let certify = |sandbox: &Sandbox, name: &str| {
-        let made =
-            rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        sandbox.write(&format!("{name}.pem"), &made.cert.pem());
-        sandbox.write("key.pem", &made.signing_key.serialize_pem());
-        std::fs::copy(sandbox.path(&format!("{name}.pem")), sandbox.path("cert.pem")).unwrap();
-    };
     certify(&sandbox, "first");
     let server = Server::start_in(sandbox, &["--tls-certificate", "cert.pem", "--tls-key", "key.pem"]);
     let (url, root) = (format!("https://{}", server.address), server.sandbox.arg("data/root.json"));
@@ -175,6 +201,7 @@ fn each_request_has_a_line_in_the_log_and_no_secret_has_one() {
     server.sandbox.write("wrong.json", &wrong);
     let url = format!("http://{}", server.address);
     server.sandbox.run(&["vault", "list", "--server", &url, "--credentials", "wrong.json"]).expect_code(1);
+    server.get("/temp/report/1/job-1/job-1_total.csv?Expires=1&Signature=not-ours");
     let log = server.log();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |action: &str| lines.iter().find(|line| line["action"] == action).unwrap();
@@ -183,19 +210,29 @@ fn each_request_has_a_line_in_the_log_and_no_secret_has_one() {
     assert_eq!(created["account.id"].to_string(), root["account_id"].as_str().unwrap());
     let refused = lines.iter().find(|line| line["code"] == "SignatureDoesNotMatch").unwrap();
     assert_eq!((&refused["status"], &refused["access_key.id"]), (&400.into(), &Value::Null));
-    assert!(!log.contains(secret) && !log.contains("wrong-secret"));
+    let fetched = of("FetchTempFile");
+    assert_eq!((&fetched["status"], &fetched["code"]), (&403.into(), &"LinkForged".into()));
+    assert!(!log.contains(secret) && !log.contains("wrong-secret") && !log.contains("not-ours"));
 }
 
 #[test]
 fn whatever_is_asked_has_an_answer_that_says_something() {
     let server = Server::start();
-    let length = 2 << 20;
-    let head = format!("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    let too_long = |target: &str| {
+        let length = 2 << 20;
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        server.raw(&(head + &"x".repeat(1 << 20) + "x"))
+    };
     for (answer, status, code) in [
         (server.get("/nothing"), 404, "InvalidApi.NotFound"),
         (server.get("/api/v1/nothing"), 404, "InvalidApi.NotFound"),
         (server.get("/api/v1/vaults"), 400, "MissingAuthorization"),
-        (server.raw(&(head + &"x".repeat(1 << 20) + "x")), 413, "RequestBodyTooLarge"),
+        (too_long("/"), 413, "<HostId>x</HostId><Message>The body is longer than 1048576 bytes"),
+        (too_long("/"), 413, "<Code>RequestBodyTooLarge</Code>"),
+        (too_long("/?Format=JSON"), 413, "\"Code\":\"RequestBodyTooLarge\""),
+        (too_long("/api/v1/vaults"), 413, "\"code\":\"RequestBodyTooLarge\""),
     ] {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(code), "{answer}");
     }
