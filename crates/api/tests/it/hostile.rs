@@ -1,12 +1,13 @@
 //! Requests that no honest client sends, thousands of them: whatever comes in, an answer goes out that says what is
 //! wrong, and nothing of another account goes out or changes.
 //!
-//! `LIFEBOAT_TEST_HOSTILE` is how many, `LIFEBOAT_TEST_SEED` which ones.
+//! `LIFEBOAT_SOAK=hostile=100000` is how many, `LIFEBOAT_TEST_SEED` which ones.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
 use lifeboat_api::http_types::{Reply, Request};
 use lifeboat_testkit::random::Random;
+use lifeboat_testkit::soak;
 use serde_json::Value;
 
 use crate::world::World;
@@ -233,9 +234,9 @@ fn judge(reply: &Reply) {
     assert!(!code.is_empty());
 }
 
-#[expect(clippy::disallowed_methods, reason = "longer runs are asked for in the environment")]
-fn asked(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+#[expect(clippy::disallowed_methods, reason = "other runs are asked for in the environment")]
+fn seed() -> u64 {
+    std::env::var("LIFEBOAT_TEST_SEED").map_or(20_170_908, |text| text.parse().unwrap())
 }
 
 /// Everything the account has, as it is listed.
@@ -274,12 +275,12 @@ async fn whatever_comes_in_an_answer_goes_out_and_nothing_of_another_account() {
     let theirs = things(&other, MARK).await;
     let before = listed(&other, &theirs[0]).await;
     let ids = [things(&world, "own").await, theirs.clone()].concat();
-    let seed = asked("LIFEBOAT_TEST_SEED", 20_170_908);
+    let seed = seed();
     let words = |text: &'static str| text.split_whitespace().chain([""]).collect::<Vec<_>>();
     let (actions, names) = (words(ACTIONS), words(NAMES));
     let mut generator = Generator { random: Random::new(seed), world: &world, ids, actions, names };
     let mut statuses = std::collections::BTreeMap::<u16, u64>::new();
-    for number in 0..asked("LIFEBOAT_TEST_HOSTILE", 2000) {
+    for number in 0..soak::count(2000, "hostile") {
         let request = generator.request();
         let reply = world.send(&request).await;
         let judged = std::panic::catch_unwind(|| judge(&reply));
