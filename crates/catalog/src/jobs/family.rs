@@ -30,6 +30,7 @@ impl Catalog {
 struct Child {
     state: JobState,
     error_code: Option<String>,
+    error_message: Option<String>,
     progress: u64,
     speed: u64,
     counters: JobCounters,
@@ -58,17 +59,11 @@ pub(super) async fn follow(tx: &mut Tx, parent: &str, now: Millis) -> Result<()>
         }
     }
     let average = children.iter().map(|child| child.progress).sum::<u64>() / (children.len() as u64).max(1);
-    let error = match state {
-        JobState::PartialComplete => Some("PARTIAL_COMPLETE".to_owned()),
-        JobState::Failed => {
-            children.iter().find(|child| child.state == state).and_then(|child| child.error_code.clone())
-        }
-        JobState::Canceled => children.iter().find_map(|child| child.error_code.clone()),
-        _ => None,
-    };
+    let (code, message) = error_of_parent(state, &children);
     let is_whole = matches!(state, JobState::Complete | JobState::PartialComplete);
     let update = sql(format!(
-        "UPDATE jobs SET state = $1, progress = $2, speed = $3, completed_at = $4, {}, error_code = $14 WHERE id = $15",
+        "UPDATE jobs SET state = $1, progress = $2, speed = $3, completed_at = $4, {}, error_code = $14, error_message = $15 \
+         WHERE id = $16",
         counter_columns(5)
     ));
     let update = update
@@ -76,25 +71,39 @@ pub(super) async fn follow(tx: &mut Tx, parent: &str, now: Millis) -> Result<()>
         .bind(if is_whole { u64::from(lifeboat_model::job::FULL_PROGRESS) } else { average.min(9_999) })
         .bind(children.iter().map(|child| child.speed).sum::<u64>())
         .bind(state.is_final().then_some(now));
-    let update = bind_counters(update, &sum(&children)).bind(error).bind(parent);
+    let update = bind_counters(update, &sum(&children)).bind(code).bind(message).bind(parent);
     tx.change(update).await.map(drop)
 }
 
 async fn children(tx: &mut Tx, parent: &str) -> Result<Vec<Child>> {
     let select = sql(
-        "SELECT state, error_code, progress, speed, bytes_total, items_total, files_total, bytes_done, bytes_actual, items_done, \
+        "SELECT state, error_code, error_message, progress, speed, bytes_total, items_total, files_total, bytes_done, bytes_actual, items_done, \
          items_actual, files_done, files_actual FROM jobs WHERE parent_id = $1 ORDER BY created_at, id",
     );
     let child = |row: &crate::sql::Row| {
         Ok(Child {
             state: parsed(&row.text("state")?)?,
             error_code: row.maybe_text("error_code")?,
+            error_message: row.maybe_text("error_message")?,
             progress: row.count("progress")?,
             speed: row.count("speed")?,
             counters: counters(row)?,
         })
     };
     tx.rows(select.bind(parent)).await?.iter().map(child).collect()
+}
+
+/// Why a parent is not complete, as a code and a sentence: those of the first child that ended as it did, else of any.
+fn error_of_parent(state: JobState, children: &[Child]) -> (Option<&str>, Option<&str>) {
+    match state {
+        JobState::PartialComplete => (Some("PARTIAL_COMPLETE"), None),
+        JobState::Failed | JobState::Canceled | JobState::Expired | JobState::Unavailable => {
+            let mut likely = children.iter().filter(|child| child.state == state).chain(children);
+            let child = likely.find(|child| child.error_code.is_some());
+            child.map_or((None, None), |child| (child.error_code.as_deref(), child.error_message.as_deref()))
+        }
+        _ => (None, None),
+    }
 }
 
 /// Totals are known once all children know theirs; a child that never ran has none to know.

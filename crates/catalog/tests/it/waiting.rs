@@ -13,6 +13,7 @@ on_both_databases! {
     a_job_that_is_given_up_begins_again_and_one_that_was_to_stop_has_stopped
     a_job_of_a_client_that_is_gone_is_unavailable
     a_job_that_was_begun_does_not_expire
+    a_job_over_several_sources_says_why_none_of_them_was_begun
     a_report_is_made_by_one_and_claimed_again_when_he_dies
     a_report_that_is_removed_is_forgotten_with_its_keys
 }
@@ -85,6 +86,33 @@ async fn a_job_that_was_begun_does_not_expire(place: Place) {
     assert!(catalog.release_job((&new.id, first.fence), NOW.plus(200)).await.unwrap());
     assert_eq!(catalog.reap_jobs(NOW.plus(300)).await.unwrap(), 0);
     assert_eq!(claim(&catalog, NOW.plus(300)).await.unwrap().job.id, new.id);
+}
+
+async fn a_job_over_several_sources_says_why_none_of_them_was_begun(place: Place) {
+    let catalog = open(&place).await;
+    let world = World::make(&catalog).await;
+    let any = |number| job(number, world.account, &world.vault);
+    let late = NewJob { expires: NOW.plus(100), ..any(1) };
+    let orphaned = NewJob { client: Some(ClientId::new(4711).to_string()), ..any(1) };
+    for (number, new, state, said) in [
+        (10, late, JobState::Expired, ("EXPIRED", "nobody took the job in time")),
+        (
+            20,
+            orphaned,
+            JobState::Unavailable,
+            ("CLIENT_NOT_EXIST", "the client that was to run the job is gone"),
+        ),
+    ] {
+        let parent = NewJob { id: any(number).id, ..new.clone() };
+        let child = |at| NewJob { id: any(number + at).id, parent: Some(parent.id.clone()), ..new.clone() };
+        catalog.insert_family(&parent, &[child(1), child(2)], NOW).await.unwrap();
+        catalog.reap_jobs(NOW.plus(100)).await.unwrap();
+        for id in [&parent.id, &child(1).id, &child(2).id] {
+            let seen = catalog.job(world.account, id).await.unwrap().unwrap();
+            assert_eq!((seen.state, seen.completed), (state, Some(NOW.plus(100))));
+            assert_eq!(seen.error_code.as_deref().zip(seen.error_message.as_deref()), Some(said));
+        }
+    }
 }
 
 async fn ended(catalog: &Catalog, world: &World, number: u128, at: Millis) -> NewJob {
