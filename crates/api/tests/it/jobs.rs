@@ -1,6 +1,6 @@
 //! Jobs that wait, run, are stopped, or are left behind by a server that stops: what their rows say.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lifeboat_service::Dispatcher;
 use serde_json::Value;
@@ -67,6 +67,49 @@ async fn a_job_waits_in_line_for_the_former_one_of_its_plan_and_both_take_a_canc
     assert!(row["Progress"].as_i64().unwrap() < 10_000);
     let (status, code, _) = world.refused("CancelBackupJob", &[("VaultId", &vault), ("JobId", &first)]).await;
     assert_eq!((status, code.is_empty()), (400, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_finds_all_slots_taken_waits_in_line_until_its_time_is_over() {
+    let world = World::start().await;
+    let vault = world.vault("v").await;
+    let mut running = Vec::new();
+    // As many as run at once.
+    for name in ["a", "b", "c", "d"] {
+        let job = execute(&world, &slow_plan(&world, &vault, name).await).await;
+        until_is(&world, &job, "RUNNING").await;
+        running.push(job);
+    }
+    let waiting = execute(&world, &slow_plan(&world, &vault, "e").await).await;
+    world.clock.pass(Duration::from_secs(1));
+    let row = until_is(&world, &waiting, "QUEUED").await;
+    assert!(row.get("StartTime").is_none() && row.get("ErrorMessage").is_none());
+    world.clock.pass(Duration::from_secs(24 * 3600));
+    let row = until_is(&world, &waiting, "EXPIRED").await;
+    assert_eq!(row["ErrorMessage"], "EXPIRED: nobody took the job in time.");
+    assert!(row["CompleteTime"].is_i64() && row.get("StartTime").is_none());
+    // Those that had begun do not expire. Nobody waits for their end but who wants to leave.
+    for job in running {
+        assert_ne!(world.backup_job(&job).await["Status"], "EXPIRED");
+        cancel(&world, &vault, &job).await;
+        until_is(&world, &job, "CANCELED").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_is_taken_whichever_server_was_asked_for_it() {
+    let world = World::start().await;
+    let other = world.restarted().await;
+    let vault = world.vault("v").await;
+    let plan = slow_plan(&world, &vault, "p").await;
+    for (asked, who) in [(&world, "the server that runs the job"), (&other, "another server")] {
+        let job = execute(&world, &plan).await;
+        until_is(&world, &job, "RUNNING").await;
+        let began = Instant::now();
+        cancel(asked, &vault, &job).await;
+        until_is(&world, &job, "CANCELED").await;
+        eprintln!("a cancel that {who} was asked for is taken after {} ms", began.elapsed().as_millis());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

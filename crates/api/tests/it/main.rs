@@ -28,6 +28,8 @@ mod registry;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod story;

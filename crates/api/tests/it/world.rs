@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 use crate::page::Seen;
 
-const SERVER_KEY: &[u8; 32] = &[7; 32];
+pub(crate) const SERVER_KEY: &[u8; 32] = &[7; 32];
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Longer than any job of a test takes on any machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -40,7 +40,7 @@ pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) root: Root,
     pub(crate) clock: Arc<FakeTime>,
-    catalog: Catalog,
+    pub(crate) catalog: Catalog,
     folder: Arc<tempfile::TempDir>,
     requests: Arc<AtomicU64>,
     /// What every answer so far has shown.
