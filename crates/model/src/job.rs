@@ -172,7 +172,7 @@ impl Trigger {
 }
 
 /// How far a job is and what it moved. Totals are absent until they are known, and then fixed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobCounters {
     pub bytes_total: Option<u64>,
     /// Entries of any kind.

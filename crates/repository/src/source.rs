@@ -6,6 +6,8 @@
 use std::io::Read;
 use std::path::PathBuf;
 
+use serde_json::{Map, Value};
+
 use crate::ctx::Ctx;
 use crate::error::Cause;
 use crate::tree::Node;
@@ -61,4 +63,9 @@ pub struct EntryError {
 pub trait Source {
     /// The next step; `None` at the end. After an error the walk goes on with the next entry.
     fn next_event(&mut self, ctx: &Ctx) -> Option<Result<Event, EntryError>>;
+
+    /// Fields of its own for the snapshot file. Asked once, when everything is stored and that file comes next.
+    fn last_words(&mut self) -> Map<String, Value> {
+        Map::new()
+    }
 }

@@ -28,6 +28,7 @@ mod secret;
 mod signing;
 mod snapshots;
 mod start;
+mod stored;
 mod tags;
 #[cfg(test)]
 mod testing;

@@ -122,6 +122,13 @@ impl Service {
         has_errors.then(|| key(job.account, &job.id, &error_file(&job.id)))
     }
 
+    /// The same of what an earlier attempt at the job has closed.
+    pub(crate) async fn closed_item_log(&self, job: &JobRow) -> Option<String> {
+        let file = self.report_folder(job.account, &job.id).join(error_file(&job.id));
+        let has_errors = bridge::run(move || file.is_file()).await;
+        has_errors.then(|| key(job.account, &job.id, &error_file(&job.id)))
+    }
+
     /// Makes the reports that are due, one after another.
     pub(crate) async fn make_due_reports(&self) -> Result<()> {
         loop {

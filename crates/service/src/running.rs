@@ -3,7 +3,8 @@
 //!
 //! A worker that has lost its lease says nothing any more. One that is stopped with its server gives the job up, so that
 //! the next server goes on with it without waiting for the lease to end. A worker that does not take its cancel in time
-//! is left behind with its slot; it cannot commit any more.
+//! is left behind with its slot; it cannot commit any more. A job that was begun before and cut off when all of it was
+//! stored is not done again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use lifeboat_catalog::{CatalogErrorKind, ClaimedJob, FinishedJob, JobRow, NewSna
 use lifeboat_model::id::SnapshotId;
 use lifeboat_model::job::{JobCounters, Outcome};
 use lifeboat_model::plan::BackupSpec;
-use lifeboat_worker::{Ctx, Done, JobError, Progress};
+use lifeboat_worker::{Ctx, Done, FoundSnapshot, JobError, Progress};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{error, info, warn};
 
@@ -86,7 +87,9 @@ pub(crate) async fn run_job(
     slot: OwnedSemaphorePermit,
 ) {
     let job = service.with_retention(job).await;
-    let (progress, ctx) = (Arc::new(Progress::new(service.item_log(&job).await)), Ctx::default());
+    let stored = if fence > 1 { service.stored_by_earlier_attempt(&job).await } else { None };
+    let log = if stored.is_some() { None } else { service.item_log(&job).await };
+    let (progress, ctx) = (Arc::new(Progress::new(log)), Ctx::default());
     service.running.add(&job.id, &ctx);
     let slot = Arc::new(slot);
     let began = Instant::now();
@@ -100,6 +103,12 @@ pub(crate) async fn run_job(
         heard: began,
         is_lost: false,
     };
+    if let Some(found) = stored {
+        held.finish_with(found).await;
+        service.running.jobs().remove(&job.id);
+        drop(slot);
+        return;
+    }
     let work = service.clone().work(job.clone(), Arc::clone(&progress), (ctx.clone(), Arc::clone(&slot)));
     let ended = stopped_is_cancelled(held.until_over(work).await, &job, &ctx);
     service.running.jobs().remove(&job.id);
@@ -112,7 +121,8 @@ pub(crate) async fn run_job(
     }
     let error_file = service.close_item_log(&job, &progress).await;
     let finished = finished(service, &job, &ended, progress.read());
-    held.finish(FinishedJob { error_file, ..finished }).await;
+    let running_millis = held.running_millis();
+    held.finish(FinishedJob { error_file, ..finished }, running_millis).await;
     drop(slot);
 }
 
@@ -184,10 +194,24 @@ impl Held<'_> {
         self.ctx.cancel.cancel();
     }
 
+    /// Says what came of an earlier attempt, as its snapshot tells.
+    async fn finish_with(&mut self, found: FoundSnapshot) {
+        let running_millis = found.ended.since(found.started);
+        let done = Done {
+            snapshot: Some(found.hash),
+            parent: found.parent,
+            is_partial: found.is_partial,
+            ended: Some(found.ended),
+        };
+        let counters = found.counters.unwrap_or_default();
+        let error_file = self.service.closed_item_log(self.job).await;
+        let finished = finished(self.service, self.job, &Ended::Ran(Ok(done)), counters);
+        self.finish(FinishedJob { error_file, ..finished }, running_millis).await;
+    }
+
     /// Says what came of the job, again and again while the catalog fails, until it has heard or the lease is lost.
-    async fn finish(&mut self, finished: FinishedJob) {
+    async fn finish(&mut self, finished: FinishedJob, running_millis: u64) {
         let (service, id) = (self.service, &self.job.id);
-        let running_millis = self.running_millis();
         loop {
             let now = service.now();
             match service.catalog.finish_job((id, self.fence), (&finished, running_millis), now).await {

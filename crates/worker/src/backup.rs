@@ -58,7 +58,6 @@ pub fn back_up(order: &BackupOrder, progress: &Arc<Progress>, ctx: &Ctx) -> Resu
         .locked(&repository, ctx, |lock| save(order, (&repository, lock), sources, (progress, ctx)));
     let (report, parent) = saved.map_err(JobError::of_vault)?;
     let snapshot = report.snapshot.ok_or(JobError::NoSource)?;
-    progress.settle();
     Ok(Done {
         snapshot: Some(snapshot.to_string()),
         parent: parent.map(|id| id.to_string()),

@@ -2,7 +2,8 @@
 //!
 //! The engine opens what is new or changed and leaves the rest closed; every error it names about an entry has passed
 //! through here. So what becomes of an entry is known when the engine drops it, and is told once. An entry dropped
-//! unread because the backup ended early is not told at all.
+//! unread because the backup ended early is not told at all. What came of all is told to the snapshot file as well, when
+//! the lines about the entries are closed: who finds the one finds the others whole.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,9 @@ use lifeboat_repository::Ctx;
 use lifeboat_repository::restore::ItemFacts;
 use lifeboat_repository::source::{Access, Content, Entry, EntryError, Event, Source};
 use lifeboat_repository::tree::{Node, NodeKind};
+use serde_json::{Map, Value};
 
+use crate::import::{JobResult, result_fields};
 use crate::progress::{Fate, Item, Progress, Totals};
 use crate::reason;
 use crate::rules::Paths;
@@ -132,6 +135,16 @@ impl<S: Source> Source for Counted<S> {
                 Err(error)
             }
         })
+    }
+
+    fn last_words(&mut self) -> Map<String, Value> {
+        self.progress.settle();
+        if let Some(log) = self.progress.log() {
+            // A failure is told to whoever asks for the report.
+            drop(log.finish());
+        }
+        let is_partial = self.progress.items_failed() > 0;
+        result_fields(&JobResult { counters: self.progress.read(), is_partial })
     }
 }
 

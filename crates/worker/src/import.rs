@@ -11,17 +11,20 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use lifeboat_model::job::JobCounters;
 use lifeboat_model::time::Millis;
 use lifeboat_repository::id::SnapshotId;
 use lifeboat_repository::snapshot::{ITEMS_LOST, SnapshotFile};
 use lifeboat_repository::storage::{FileKind, list_ids};
 use lifeboat_repository::{Ctx, Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::vault::VaultAccess;
 
-/// Lifeboat's own field of a snapshot file. restic passes over it, and drops it when it rewrites the file.
+/// Lifeboat's own fields of a snapshot file. restic passes over them, and drops them when it rewrites the file.
 const ABOUT: &str = "lifeboat";
+const RESULT: &str = "lifeboat_result";
 /// The file beside the repository.
 const SPEC_FILE: &str = "lifeboat.json";
 /// Before the name of a vault's folder that is being deleted.
@@ -41,7 +44,17 @@ pub struct FoundSnapshot {
     pub tags: Vec<String>,
     /// What the job that made it has noted in it.
     pub about: Option<Value>,
+    /// What that job had counted when it made it.
+    pub counters: Option<JobCounters>,
     pub is_partial: bool,
+}
+
+/// What came of a backup job, as its snapshot tells.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct JobResult {
+    pub(crate) counters: JobCounters,
+    /// Also where something is stored, but not as it should be.
+    pub(crate) is_partial: bool,
 }
 
 /// When the list of a vault's snapshots last changed.
@@ -106,6 +119,9 @@ impl FoundSnapshot {
     fn of(hash: &str, mut file: SnapshotFile) -> Self {
         let started = Millis::from(file.time.instant());
         let summary = file.summary.as_ref();
+        let result = file.unknown.remove(RESULT);
+        let result = result.and_then(|result| serde_json::from_value::<JobResult>(result).ok());
+        let has_lost = summary.is_some_and(|summary| summary.unknown.contains_key(ITEMS_LOST));
         let ended = summary.map(|summary| Millis::from(summary.backup_end.instant()));
         Self {
             hash: hash.to_owned(),
@@ -114,7 +130,8 @@ impl FoundSnapshot {
             started,
             // Go's zero time, where nobody has set one.
             ended: ended.filter(|ended| *ended >= started).unwrap_or(started),
-            is_partial: summary.is_some_and(|summary| summary.unknown.contains_key(ITEMS_LOST)),
+            is_partial: has_lost || result.as_ref().is_some_and(|result| result.is_partial),
+            counters: result.map(|result| result.counters),
             about: file.unknown.remove(ABOUT),
             paths: file.paths,
             excludes: file.excludes,
@@ -132,6 +149,12 @@ impl FoundSnapshot {
 pub(crate) fn about(about: &Value) -> Map<String, Value> {
     let is_there = !about.is_null();
     is_there.then(|| (ABOUT.to_owned(), about.clone())).into_iter().collect()
+}
+
+/// The fields that it gets when everything is stored.
+pub(crate) fn result_fields(result: &JobResult) -> Map<String, Value> {
+    let result = serde_json::to_value(result).expect("numbers are JSON");
+    Map::from_iter([(RESULT.to_owned(), result)])
 }
 
 /// What the file beside the repository says; `None` when there is none.

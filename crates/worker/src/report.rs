@@ -83,6 +83,7 @@ struct Open {
     spool: BufWriter<File>,
     errors: Option<csv::Writer<File>>,
     lines: u64,
+    is_closed: bool,
     /// The first failure: there will be no report then, and the job goes on.
     failure: Option<io::Error>,
 }
@@ -95,7 +96,7 @@ impl ItemLog {
         remove_if_there(&folder.join(error_file(job)))?;
         remove_if_there(&folder.join(SPOOL))?;
         let spool = BufWriter::new(create(&folder.join(SPOOL))?);
-        let open = Open { spool, errors: None, lines: 0, failure: None };
+        let open = Open { spool, errors: None, lines: 0, is_closed: false, failure: None };
         Ok(Self { folder: folder.to_owned(), job: job.to_owned(), open: Mutex::new(open) })
     }
 
@@ -114,7 +115,7 @@ impl ItemLog {
             error: error.to_owned(),
         };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.failure.is_none() {
+        if open.failure.is_none() && !open.is_closed {
             let written = self.add(&mut open, row);
             open.failure = written.err();
         }
@@ -141,25 +142,34 @@ impl ItemLog {
         Ok(errors)
     }
 
-    /// Closes the files. Says whether there is one that names what failed.
+    /// Closes the files, once. Says whether there is one that names what failed.
     pub fn finish(&self) -> io::Result<bool> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(failure) = open.failure.take() {
-            return Err(failure);
-        }
-        let end = Line::End(open.lines);
-        serde_json::to_writer(&mut open.spool, &end)?;
-        open.spool.write_all(b"\n")?;
-        open.spool.flush()?;
-        open.spool.get_ref().sync_data()?;
-        match &mut open.errors {
-            None => Ok(false),
-            Some(errors) => {
-                errors.flush()?;
-                errors.get_ref().sync_data()?;
-                Ok(true)
+        if !open.is_closed {
+            open.is_closed = true;
+            if open.failure.is_none() {
+                open.failure = open.close().err();
             }
         }
+        match &open.failure {
+            Some(failure) => Err(io::Error::new(failure.kind(), failure.to_string())),
+            None => Ok(open.errors.is_some()),
+        }
+    }
+}
+
+impl Open {
+    fn close(&mut self) -> io::Result<()> {
+        let end = Line::End(self.lines);
+        serde_json::to_writer(&mut self.spool, &end)?;
+        self.spool.write_all(b"\n")?;
+        self.spool.flush()?;
+        self.spool.get_ref().sync_data()?;
+        if let Some(errors) = &mut self.errors {
+            errors.flush()?;
+            errors.get_ref().sync_data()?;
+        }
+        Ok(())
     }
 }
 

@@ -66,7 +66,7 @@ impl Repository {
     pub fn backup(
         &self,
         source: &mut dyn Source,
-        options: BackupOptions,
+        mut options: BackupOptions,
         lock: &LockGuard,
         ctx: &Ctx,
     ) -> Result<BackupReport> {
@@ -94,6 +94,7 @@ impl Repository {
             ctx.cancel.check()?;
             let ended = self.settings().time.clock.now();
             report.ended = Some(ended);
+            options.snapshot.unknown.extend(source.last_words());
             let snapshot = self.complete(options, root, &report, (started, ended));
             lock.assert_held()?;
             report.snapshot = Some(self.save_snapshot(&snapshot)?);

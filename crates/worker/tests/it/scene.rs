@@ -12,7 +12,7 @@ use lifeboat_testkit::repository::settings;
 use lifeboat_testkit::restic::Restic;
 use lifeboat_worker::{
     BackupOrder, Ctx, Done, ItemLog, JobError, Progress, RestoreOrder, VaultAccess, back_up, create_vault,
-    error_file, make_reports, report_files, restore,
+    error_file, make_reports, read_snapshots, report_files, restore,
 };
 
 pub(crate) struct Scene {
@@ -86,7 +86,13 @@ impl Scene {
     }
 
     pub(crate) fn back_up(&self, order: &BackupOrder) -> Ran {
-        self.run(|progress, ctx| back_up(order, progress, ctx))
+        let ran = self.run(|progress, ctx| back_up(order, progress, ctx));
+        if let Ok(done) = &ran.done {
+            // Whoever finds the snapshot and no end of the job knows what came of it.
+            let (found, _) = read_snapshots(&self.access, &[ran.snapshot()], &Ctx::default()).unwrap();
+            assert_eq!((found[0].counters, found[0].is_partial), (Some(ran.counters), done.is_partial));
+        }
+        ran
     }
 
     pub(crate) fn restore(&self, snapshot: &Ran, spec: FilesRestoreSpec) -> Ran {

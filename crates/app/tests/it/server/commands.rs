@@ -12,7 +12,7 @@ impl Server {
         self.sandbox.run(&[arguments, &["--server", &url, "--credentials", &root]].concat())
     }
 
-    fn ask_json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn ask_json(&self, arguments: &[&str]) -> Value {
         self.ask(&[arguments, &["--json", "--no-progress"]].concat()).ok().json()
     }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod chain;
 mod commands;
+mod crashes;
 mod operation;
 mod policies;
 mod readme;
@@ -109,6 +110,15 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Waits for something to come true.
+fn until(mut is_so: impl FnMut() -> bool, otherwise: &str) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{otherwise}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

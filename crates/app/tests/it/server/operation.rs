@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{PATIENCE, Server};
+use super::{Server, until};
 use crate::sandbox::Sandbox;
 
 const OPERATION: &str = include_str!("../../../../../docs/operation.md");
@@ -27,7 +26,7 @@ impl Server {
         self.raw(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address))
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.unwrap().success());
     }
@@ -47,14 +46,6 @@ impl Server {
             "the server does not end",
         );
         ended.unwrap().code()
-    }
-}
-
-fn until(mut is_so: impl FnMut() -> bool, otherwise: &str) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "{otherwise}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
