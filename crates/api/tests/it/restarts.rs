@@ -42,7 +42,11 @@ async fn a_vault_that_was_being_made_is_made_by_the_next_server_and_its_task_end
                 (task["Description"] != "created").then_some(task)
             })
             .await;
-        assert_eq!((&ended["Description"], &ended["Progress"]), (&"completed".into(), &progress.into()), "{ended}");
+        assert_eq!(
+            (&ended["Description"], &ended["Progress"]),
+            (&"completed".into(), &progress.into()),
+            "{ended}"
+        );
         next.until(async || {
             let found = next.ok("DescribeVaults", &[("VaultId", vault.as_str())]).await;
             (found["Vaults"]["Vault"][0]["Status"] == state).then_some(())
