@@ -21,7 +21,8 @@ use tracing::{error, info, warn};
 
 use crate::{Service, ServiceError, bridge};
 
-const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// A little less than a second, so that a cancel that comes with the lease is taken within one.
+const RENEW_EVERY: Duration = Duration::from_millis(800);
 /// A catalog that takes longer for an answer has not answered.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long a worker may take to notice a cancel.
