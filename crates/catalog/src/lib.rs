@@ -36,7 +36,7 @@ pub use self::cross_accounts::CrossAccountRow;
 pub use self::error::{CatalogError, CatalogErrorKind};
 pub use self::figures::SourceFigure;
 pub use self::imports::KnownSnapshot;
-pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobPlace, JobRow, NewJob, ReportOrder};
+pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobPlace, JobRow, Listed, NewJob, ReportOrder};
 pub use self::listings::Listing;
 pub use self::plans::{NewPlan, PlanRow};
 pub use self::policies::{BindingRow, PolicyRow, Portion};

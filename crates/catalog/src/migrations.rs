@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0005_reports.sql"),
     include_str!("../migrations/0006_listing.sql"),
     include_str!("../migrations/0007_tags.sql"),
+    include_str!("../migrations/0008_covering.sql"),
 ];
 
 pub(crate) async fn run(db: &Db) -> Result<()> {

@@ -11,7 +11,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
     SqliteTransaction,
 };
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::error::CatalogErrorKind;
 use crate::{CatalogError, Place, Result};
@@ -19,6 +19,10 @@ use crate::{CatalogError, Place, Result};
 const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
 const OLDEST_SQLITE: &[u32] = &[3, 51, 3];
+/// Pages that one connection of SQLite keeps, in KiB, of a catalog that has as many: two megabytes, which it keeps without
+/// being told, are read again for every total of a large one. No memory map: there a disk that fails kills the server.
+const SQLITE_CACHE_KIB: &str = "-65536";
+const ASKED_AFTER_IDLE: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
@@ -81,17 +85,28 @@ impl Db {
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .foreign_keys(true)
+                    .pragma("cache_size", SQLITE_CACHE_KIB)
                     .busy_timeout(BUSY);
-                let writer =
-                    SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-                let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
+                // Nobody can close these connections but us: there is nothing to ask them before each use.
+                let pool = SqlitePoolOptions::new().test_before_acquire(false);
+                let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;
+                let readers = pool.max_connections(READERS).connect_with(options).await?;
                 let db = Self::Sqlite { writer, readers };
                 db.refuse_old_sqlite().await?;
                 Ok(db)
             }
             Place::Postgres(url) => {
-                let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).connect(url).await?;
-                Ok(Self::Postgres(pool))
+                let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS);
+                // A connection that has just answered needs not be asked whether it would.
+                let pool = pool.test_before_acquire(false).before_acquire(|connection, used| {
+                    Box::pin(async move {
+                        if used.idle_for > ASKED_AFTER_IDLE {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                });
+                Ok(Self::Postgres(pool.connect(url).await?))
             }
         }
     }

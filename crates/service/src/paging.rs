@@ -23,18 +23,21 @@ impl Service {
     pub async fn jobs(&self, caller: &Caller, filter: &JobFilter, page: Page) -> Result<Paged<JobRow>> {
         let (key, now) = (caller.access_key_id.as_str(), self.now());
         let query = digest_of(caller, filter, page.size);
-        let noted = self.catalog.listing(key, &query, now).await?;
-        let newest = match &noted {
-            Some(listing) if page.number > 1 => Some(listing.newest.clone()),
-            _ => self.catalog.newest_job(caller.account, filter.kind).await?,
+        let noted = match page.number {
+            1 => None,
+            _ => self.catalog.listing(key, &query, now).await?,
         };
-        let found = self.catalog.jobs(caller.account, filter, newest.as_ref(), page).await?;
+        let begun = noted.as_ref().map(|listing| &listing.newest);
+        let found = self.catalog.jobs(caller.account, filter, begun, page).await?;
         let has_next = page.offset() + u64::from(page.size) < found.total;
-        if let Some(newest) = newest.filter(|newest| has_next && !is_noted(noted.as_ref(), newest, now)) {
-            let listing = Listing { newest, expires: now.plus(REMEMBERED_MILLIS) };
-            self.catalog.note_listing(key, &query, &listing).await?;
+        if let Some(newest) = found.newest.filter(|_| has_next) {
+            let noted = if page.number == 1 { self.catalog.listing(key, &query, now).await? } else { noted };
+            if !is_noted(noted.as_ref(), &newest, now) {
+                let listing = Listing { newest, expires: now.plus(REMEMBERED_MILLIS) };
+                self.catalog.note_listing(key, &query, &listing).await?;
+            }
         }
-        Ok(found)
+        Ok(Paged { rows: found.rows, total: found.total })
     }
 }
 

@@ -3,9 +3,7 @@
 //! Columns and operators come from types, never from a caller's text; values are always bound. What a row does not
 //! have is never matched, by no operator. Times are compared as ranges of milliseconds, so that an index serves them.
 
-use lifeboat_model::filter::{
-    Comparison, JobCondition, Order, Page, Paged, TextComparison, TextField, TimeField,
-};
+use lifeboat_model::filter::{Comparison, JobCondition, Order, Page, TextComparison, TextField, TimeField};
 use lifeboat_model::id::AccountId;
 use lifeboat_model::job::JobKind;
 use lifeboat_model::time::Millis;
@@ -35,26 +33,38 @@ pub struct JobPlace {
     pub id: String,
 }
 
+/// One page of a listing.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub rows: Vec<JobRow>,
+    pub total: u64,
+    /// The newest job that could be part of it, when the total was counted.
+    pub newest: Option<JobPlace>,
+}
+
 impl Catalog {
-    /// One page of the jobs of an account, and how many there are. Jobs newer than `newest` are left out.
+    /// One page of the jobs of an account, and how many there are. Jobs newer than `newest` are left out; without one the
+    /// listing begins now.
     pub async fn jobs(
         &self,
         account: AccountId,
         filter: &JobFilter,
         newest: Option<&JobPlace>,
         page: Page,
-    ) -> Result<Paged<JobRow>> {
-        let Conditions { text, values } = Conditions::of(account, filter, newest);
-        let count = sql(format!("SELECT COUNT(*) AS total FROM jobs j WHERE {text}"));
-        let total = self.db.row(count.bind_all(values.clone())).await?;
-        let total = total.map_or(Ok(0), |row| row.count("total"))?;
-        if page.offset() >= total {
-            return Ok(Paged { rows: Vec::new(), total });
-        }
+    ) -> Result<Listed> {
+        let conditions = Conditions::of(account, filter);
+        let (total, newest) = match newest {
+            Some(newest) => (self.count(conditions.up_to(newest)).await?, Some(newest.clone())),
+            None => self.count_now(filter, &conditions).await?,
+        };
+        let Some(ceiling) = newest.as_ref().filter(|_| page.offset() < total) else {
+            return Ok(Listed { rows: Vec::new(), total, newest });
+        };
         let direction = match filter.order {
             Order::NewestFirst => "DESC",
             Order::OldestFirst => "ASC",
         };
+        let Conditions { text, values } = conditions.up_to(ceiling);
         let at = values.len();
         // What is left out in front of a deep page is passed over in the index; only the page itself is read.
         let select = sql(format!(
@@ -65,30 +75,45 @@ impl Catalog {
             at + 2
         ));
         let rows = self.db.rows(select.bind_all(values).bind(page.size).bind(page.offset())).await?;
-        Ok(Paged { rows: rows.iter().map(JobRow::of).collect::<Result<_>>()?, total })
+        Ok(Listed { rows: rows.iter().map(JobRow::of).collect::<Result<_>>()?, total, newest })
     }
 
-    /// The newest job of an account, of one kind or of all.
-    pub async fn newest_job(&self, account: AccountId, kind: Option<JobKind>) -> Result<Option<JobPlace>> {
-        let of_kind = if kind.is_some() { " AND kind = $2" } else { "" };
+    /// How many jobs meet conditions, and which is the newest of the kind, at one moment.
+    async fn count_now(
+        &self,
+        filter: &JobFilter,
+        Conditions { text, values }: &Conditions,
+    ) -> Result<(u64, Option<JobPlace>)> {
+        // The account is the first value, the kind the second.
+        let of_kind = if filter.kind.is_some() { " AND kind = $2" } else { "" };
         let select = sql(format!(
-            "SELECT created_at, id FROM jobs WHERE account_id = $1{of_kind} ORDER BY created_at DESC, id DESC LIMIT 1"
+            "SELECT c.total, n.created_at, n.id FROM (SELECT COUNT(*) AS total FROM jobs j WHERE {text}) c LEFT JOIN \
+             (SELECT created_at, id FROM jobs WHERE account_id = $1{of_kind} ORDER BY created_at DESC, id DESC LIMIT 1) n \
+             ON 1 = 1"
         ));
-        let select = select.bind(account.number()).bind_all(kind.map(|kind| kind.as_str().into()));
-        let Some(row) = self.db.row(select).await? else { return Ok(None) };
-        Ok(Some(JobPlace { created: Millis(row.number("created_at")?), id: row.text("id")? }))
+        let Some(row) = self.db.row(select.bind_all(values.clone())).await? else { return Ok((0, None)) };
+        let newest = match row.maybe_number("created_at")? {
+            Some(created) => Some(JobPlace { created: Millis(created), id: row.text("id")? }),
+            None => None,
+        };
+        Ok((row.count("total")?, newest))
+    }
+
+    async fn count(&self, Conditions { text, values }: Conditions) -> Result<u64> {
+        let select = sql(format!("SELECT COUNT(*) AS total FROM jobs j WHERE {text}"));
+        self.db.row(select.bind_all(values)).await?.map_or(Ok(0), |row| row.count("total"))
     }
 }
 
 /// The text after WHERE, and the values for its places.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Conditions {
     text: String,
     values: Vec<Value>,
 }
 
 impl Conditions {
-    fn of(account: AccountId, filter: &JobFilter, newest: Option<&JobPlace>) -> Self {
+    fn of(account: AccountId, filter: &JobFilter) -> Self {
         let mut all = Self::default();
         let account = all.place(account.number());
         all.text = format!("j.account_id = {account}");
@@ -107,11 +132,15 @@ impl Conditions {
         if filter.only_top_level {
             all.and("j.parent_id IS NULL");
         }
-        if let Some(newest) = newest {
-            let (created, id) = (all.place(newest.created), all.place(newest.id.as_str()));
-            all.and(&format!("(j.created_at, j.id) <= ({created}, {id})"));
-        }
         filter.conditions.iter().for_each(|condition| all.add(condition));
+        all
+    }
+
+    /// The same without the jobs that are newer.
+    fn up_to(&self, newest: &JobPlace) -> Self {
+        let mut all = self.clone();
+        let (created, id) = (all.place(newest.created), all.place(newest.id.as_str()));
+        all.and(&format!("(j.created_at, j.id) <= ({created}, {id})"));
         all
     }
 

@@ -14,7 +14,7 @@ use lifeboat_model::job::{FULL_PROGRESS, JobCounters, JobEvent, JobKind, JobStat
 use lifeboat_model::time::Millis;
 
 use self::family::follow;
-pub use self::filter::{JobFilter, JobPlace};
+pub use self::filter::{JobFilter, JobPlace, Listed};
 pub use self::reports::ReportOrder;
 pub use self::row::JobRow;
 use crate::error::{CatalogError, CatalogErrorKind};
