@@ -1,9 +1,8 @@
 //! The load generator of `bench/jobs`: keeps some connections busy with signed requests, class after class.
 //!
-//! Reads lines from standard input, `class<TAB>query`, where a query is `name=value&…` and `{id}` one of the ids that the
-//! file of ids holds; prints for each class how many requests were answered, how many of them a second, and how long that took.
+//! Reads lines from standard input, `access key id<TAB>secret<TAB>query`, where a query is `name=value&…`, and asks them in
+//! turn; prints how many requests were answered, how many of them a second, and how long that took.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -21,12 +20,18 @@ use tokio::net::TcpStream;
 type Failed = Box<dyn Error + Send + Sync>;
 
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-const USAGE: &str = "load ADDRESS KEY_ID KEY_SECRET IDS_FILE CONNECTIONS SECONDS <classes";
+const USAGE: &str = "load ADDRESS CONNECTIONS SECONDS <queries";
+
+/// What is asked, and by whose key.
+struct Query {
+    key: String,
+    secret: String,
+    text: String,
+}
 
 struct Load {
     address: String,
-    key: (String, String),
-    ids: Vec<String>,
+    queries: Vec<Query>,
     connections: usize,
     time: Duration,
     requests: AtomicU64,
@@ -35,36 +40,30 @@ struct Load {
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, id, secret, ids, connections, seconds] = arguments.as_slice() else {
-        return Err(USAGE.into());
+    let [address, connections, seconds] = arguments.as_slice() else { return Err(USAGE.into()) };
+    let mut lines = String::new();
+    std::io::stdin().read_to_string(&mut lines)?;
+    let query = |line: &str| {
+        let mut parts = line.split('\t').map(str::to_owned);
+        Some(Query { key: parts.next()?, secret: parts.next()?, text: parts.next()? })
     };
-    let load = Arc::new(Load {
+    let load = Load {
         address: address.clone(),
-        key: (id.clone(), secret.clone()),
-        ids: std::fs::read_to_string(ids)?.lines().map(str::to_owned).collect(),
+        queries: lines.lines().filter_map(query).collect(),
         connections: connections.parse()?,
         time: Duration::from_secs(seconds.parse()?),
         requests: AtomicU64::new(0),
-    });
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    let mut classes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (class, query) in text.lines().filter_map(|line| line.split_once('\t')) {
-        classes.entry(class).or_default().push(query.to_owned());
-    }
-    for (class, queries) in classes {
-        let report = measure(&load, Arc::new(queries)).await?;
-        writeln!(std::io::stdout(), "{class}\t{report}")?;
-    }
+    };
+    let report = measure(&Arc::new(load)).await?;
+    writeln!(std::io::stdout(), "{report}")?;
     Ok(())
 }
 
 /// How many requests, how many a second, and the median and the 99th percentile of their milliseconds.
-async fn measure(load: &Arc<Load>, queries: Arc<Vec<String>>) -> Result<String, Failed> {
+async fn measure(load: &Arc<Load>) -> Result<String, Failed> {
     let began = Instant::now();
-    let workers: Vec<_> = (0..load.connections)
-        .map(|_| tokio::spawn(work(Arc::clone(load), Arc::clone(&queries), began + load.time)))
-        .collect();
+    let workers: Vec<_> =
+        (0..load.connections).map(|_| tokio::spawn(work(Arc::clone(load), began + load.time))).collect();
     let mut times = Vec::new();
     for worker in workers {
         times.extend(worker.await??);
@@ -79,16 +78,15 @@ async fn measure(load: &Arc<Load>, queries: Arc<Vec<String>>) -> Result<String, 
     Ok(format!("{count}\t{:.1}\t{:.3}\t{:.3}", count / seconds, part(50), part(99)))
 }
 
-async fn work(load: Arc<Load>, queries: Arc<Vec<String>>, until: Instant) -> Result<Vec<Duration>, Failed> {
+async fn work(load: Arc<Load>, until: Instant) -> Result<Vec<Duration>, Failed> {
     let mut stream = BufReader::new(TcpStream::connect(&load.address).await?);
     stream.get_ref().set_nodelay(true)?;
     let mut times = Vec::new();
     while Instant::now() < until {
         let number = load.requests.fetch_add(1, Ordering::Relaxed);
         let at = usize::try_from(number)?;
-        let query = queries.get(at % queries.len()).ok_or("a class has no query")?;
-        let id = load.ids.get(at % load.ids.len().max(1)).map_or("", String::as_str);
-        let request = load.request(&query.replace("{id}", id), number);
+        let query = load.queries.get(at % load.queries.len().max(1)).ok_or("there is no query")?;
+        let request = query.request(&load.address, number);
         let began = Instant::now();
         stream.write_all(request.as_bytes()).await?;
         answer(&mut stream).await?;
@@ -120,16 +118,17 @@ async fn answer(stream: &mut BufReader<TcpStream>) -> Result<(), Failed> {
     Err(format!("{status}{}", String::from_utf8_lossy(&body)).into())
 }
 
-impl Load {
+impl Query {
     /// A request of signature version 1, all of it in the query.
-    fn request(&self, query: &str, number: u64) -> String {
+    fn request(&self, host: &str, number: u64) -> String {
         let now = now();
         let nonce = format!("{:x}-{number:x}", std::process::id());
-        let mut pairs: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+        let mut pairs: Vec<(&str, &str)> =
+            self.text.split('&').filter_map(|pair| pair.split_once('=')).collect();
         pairs.extend([
             ("Version", "2017-09-08"),
             ("Format", "JSON"),
-            ("AccessKeyId", self.key.0.as_str()),
+            ("AccessKeyId", self.key.as_str()),
             ("SignatureMethod", "HMAC-SHA1"),
             ("SignatureVersion", "1.0"),
             ("SignatureNonce", &nonce),
@@ -139,11 +138,10 @@ impl Load {
         let pairs: Vec<_> =
             pairs.iter().map(|(name, value)| format!("{}={}", strict(name), strict(value))).collect();
         let canonical = pairs.join("&");
-        let key = format!("{}&", self.key.1);
+        let key = format!("{}&", self.secret);
         let mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
         let mac = mac.chain_update(format!("GET&%2F&{}", strict(&canonical)));
         let signature = STANDARD.encode(mac.finalize().into_bytes());
-        let host = &self.address;
         format!("GET /?{canonical}&Signature={} HTTP/1.1\r\nhost: {host}\r\n\r\n", strict(&signature))
     }
 }
