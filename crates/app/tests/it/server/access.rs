@@ -73,7 +73,7 @@ fn another_account_sees_nothing_of_the_first() {
     server.sandbox.write("branch.json", &branch);
     let vaults = server.ask_as("branch.json", &["vault", "list", "--json"]).ok().json();
     assert_eq!(vaults, serde_json::json!([]));
-    assert!(server.refused("branch.json", &["vault", "show", "docs"]).contains("InvalidParameter"));
+    assert!(server.refused("branch.json", &["vault", "show", "docs"]).contains("no vault is called"));
     assert!(server.refused("branch.json", &["account", "add", "more"]).contains("NoPermission"));
     assert!(server.refused("branch.json", &["account", "list"]).contains("NoPermission"));
     server.ask_as("branch.json", &["vault", "create", "own"]).ok();
