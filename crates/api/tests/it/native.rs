@@ -191,3 +191,77 @@ async fn users_may_do_what_their_documents_say_and_a_list_of_all_jobs_needs_all_
         assert!(status == 200 || body["code"] == "NoPermission", "{body}");
     }
 }
+
+/// What the account of a world has, by the names that paths have for it.
+async fn things(world: &World) -> Vec<(&'static str, String)> {
+    let owner = world.caller();
+    let vault = vault(world).await;
+    let new = json!({"vault_id": vault, "name": "p", "paths": ["/x"]});
+    let plan = text(&ok(world, ("POST", "/plans"), &[], &new).await["plan_id"]);
+    let new = json!({"name": "nightly", "rules": [{"vault_id": vault, "schedule": "I|1602673264|P1D"}]});
+    let policy = text(&ok(world, ("POST", "/policies"), &[], &new).await["policy_id"]);
+    let job = text(&ok(world, ("POST", "/plans/{plan}/execute"), &[&plan], &json!({})).await["job_id"]);
+    until(world, "/jobs/{job}", &job, ("state", "FAILED")).await;
+    world.service.create_user(&owner, "victim", None).await.unwrap();
+    let key = world.service.create_access_key(&owner, Some("victim")).await.unwrap();
+    vec![
+        ("{vault}", vault),
+        ("{plan}", plan),
+        ("{policy}", policy),
+        ("{job}", job),
+        ("{source}", world.root.instance.to_string()),
+        ("{access_key}", key.id),
+        ("{user}", "victim".to_owned()),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_asks_for_the_right_to_it_and_gives_nothing_of_another_account() {
+    let world = World::start().await;
+    let things = things(&world).await;
+    let owner = world.caller();
+    let mut keys = vec![(true, true, world.service.create_account(&owner, "stranger").await.unwrap())];
+    for (name, document) in [("reader", Some("ReadOnlyAccess")), ("nobody", None)] {
+        world.service.create_user(&owner, name, None).await.unwrap();
+        if let Some(document) = document {
+            let reader = DocumentOwner::User(name);
+            world.service.attach_document(&owner, reader, (document, None)).await.unwrap();
+        }
+        let key = world.service.create_access_key(&owner, Some(name)).await.unwrap();
+        keys.push((document.is_some(), false, key));
+    }
+    for (may_read, may_change, key) in &keys {
+        for (method, path, _) in operations() {
+            // Accounts are the business of the first account.
+            let may_do = if method == "GET" { *may_read } else { *may_change };
+            let may_do = may_do && !(*may_change && path.starts_with("/accounts"));
+            let ids = path.split('/').filter(|part| part.starts_with('{'));
+            let id = |part: &str| things.iter().find(|(name, _)| *name == part).map_or("none", |(_, id)| id);
+            let ids: Vec<_> = ids.map(id).collect();
+            let signed = (key.id.as_str(), key.secret.expose());
+            let is_new = method == "POST" && path == "/accounts";
+            let sent = if is_new { json!({"name": "mine"}) } else { json!({}) };
+            let asked = request_by(&world, signed, (method.as_str(), path), (&ids, &sent));
+            let (status, body) = answer(&world, &asked).await;
+            let case = format!("{method} {path} by {:?}: {status} {body}", key.user);
+            assert_eq!(body["code"] == "NoPermission" && status == 403, !may_do, "{case}");
+            assert!(status < 500, "{case}");
+            if *may_change {
+                let is_none = [400, 404].contains(&status) || body["rows"] == json!([]);
+                assert!(ids.is_empty() || is_none, "{case}");
+                let rows = body["rows"].to_string();
+                assert!(!things.iter().any(|(_, id)| rows.contains(id.as_str())), "{case}");
+            }
+        }
+    }
+    // All is as it was.
+    for (name, id) in &things[..4] {
+        let found = ["/vaults/{vault}", "/plans/{plan}", "/policies/{policy}", "/jobs/{job}"];
+        let path = found.iter().find(|path| path.ends_with(name)).unwrap();
+        ok(&world, ("GET", path), &[id], &json!({})).await;
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
