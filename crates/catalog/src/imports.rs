@@ -5,7 +5,7 @@
 use lifeboat_model::id::{AccountId, SnapshotId, VaultId};
 use lifeboat_model::job::JobState;
 
-use crate::snapshots::SnapshotRow;
+use crate::snapshots::{COLUMNS, SnapshotRow};
 use crate::sql::{json, sql};
 use crate::{Catalog, CatalogError, Result};
 
@@ -37,16 +37,14 @@ impl Catalog {
 
     /// Adds a snapshot that was found. False when its id or its file has a row already.
     pub async fn insert_found(&self, account: AccountId, found: &SnapshotRow) -> Result<bool> {
-        let insert = sql(
-            "INSERT INTO snapshots (id, account_id, vault_id, hash, original_hash, parent_hash, job_id, plan_id, series_id, \
-             client_id, instance_id, source_type, backup_type, state, spec, retention_days, keep_latest, created_at, started_at, \
-             completed_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) \
-             ON CONFLICT DO NOTHING",
-        );
+        let places: Vec<_> = (1..=28).map(|place| format!("${place}")).collect();
+        let insert = sql(format!(
+            "INSERT INTO snapshots (account_id, {COLUMNS}) VALUES ({}) ON CONFLICT DO NOTHING",
+            places.join(", ")
+        ));
         let insert = insert
-            .bind(found.id.as_str())
             .bind(account.number())
+            .bind(found.id.as_str())
             .bind(found.vault.as_str())
             .bind(found.hash.as_str())
             .bind(found.original_hash.as_deref())
@@ -60,6 +58,13 @@ impl Catalog {
             .bind(found.backup_type.as_str())
             .bind(found.state.as_str())
             .bind(json(&found.spec))
+            .bind(found.error_file.as_deref())
+            .bind(found.bytes_total)
+            .bind(found.bytes_done)
+            .bind(found.bytes_actual)
+            .bind(found.items_total)
+            .bind(found.items_done)
+            .bind(found.items_actual)
             .bind(found.retention_days)
             .bind(found.keep_latest)
             .bind(found.created)

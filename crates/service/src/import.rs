@@ -193,6 +193,8 @@ fn derived_id(vault: &VaultId, hash: &str) -> SnapshotId {
 fn row_of(vault: &VaultId, id: SnapshotId, found: &FoundSnapshot) -> SnapshotRow {
     let about = found.about.clone().and_then(|about| serde_json::from_value::<About>(about).ok());
     let about = about.filter(|about| about.vault == *vault);
+    // One that restic has rewritten holds something else than was counted.
+    let counters = found.counters.filter(|_| about.is_some() && found.original.is_none());
     let spec = about.as_ref().map_or_else(|| spec_of(found), |about| about.spec.clone());
     let days = spec.retention_days;
     SnapshotRow {
@@ -214,12 +216,12 @@ fn row_of(vault: &VaultId, id: SnapshotId, found: &FoundSnapshot) -> SnapshotRow
         keep_latest: spec.keep_latest,
         spec,
         error_file: None,
-        bytes_total: None,
-        bytes_done: None,
-        bytes_actual: None,
-        items_total: None,
-        items_done: None,
-        items_actual: None,
+        bytes_total: counters.map(|counters| counters.bytes_total.unwrap_or(counters.bytes_done)),
+        bytes_done: counters.map(|counters| counters.bytes_done),
+        bytes_actual: counters.map(|counters| counters.bytes_actual),
+        items_total: counters.map(|counters| counters.items_total.unwrap_or(counters.items_done)),
+        items_done: counters.map(|counters| counters.items_done),
+        items_actual: counters.map(|counters| counters.items_actual),
         retention_days: days.map(u64::from),
         created: about.as_ref().map(|about| about.created),
         started: about.as_ref().map_or(found.started, |about| about.started),

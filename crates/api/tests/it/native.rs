@@ -249,7 +249,8 @@ async fn every_operation_asks_for_the_right_to_it_and_gives_nothing_of_another_a
             if *may_change {
                 let is_none = [400, 404].contains(&status) || body["rows"] == json!([]);
                 assert!(ids.is_empty() || is_none, "{case}");
-                let rows = body["rows"].to_string();
+                // Its own log tells what it has asked for itself.
+                let rows = if path == "/audit" { String::new() } else { body["rows"].to_string() };
                 assert!(!things.iter().any(|(_, id)| rows.contains(id.as_str())), "{case}");
             }
         }

@@ -37,7 +37,9 @@ async fn vaults_and_snapshots_that_were_found_are_added_once(place: Place) {
     assert!(!catalog.insert_found(world.account, &found).await.unwrap());
     assert!(catalog.rename_snapshot(&found.id, "found", "renamed").await.unwrap());
     assert!(!catalog.rename_snapshot(&found.id, "found", "again").await.unwrap());
-    assert_eq!(catalog.snapshot(world.account, &found.id).await.unwrap().unwrap().hash, "renamed");
+    let renamed =
+        SnapshotRow { hash: "renamed".to_owned(), original_hash: Some("found".to_owned()), ..found.clone() };
+    assert_eq!(catalog.snapshot(world.account, &found.id).await.unwrap().unwrap(), renamed);
 
     let of_series = (world.vault.as_str(), world.plan.as_str());
     assert_eq!(catalog.time_of_snapshot_before(of_series, NOW).await.unwrap(), None);
