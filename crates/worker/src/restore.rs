@@ -3,6 +3,7 @@
 //! The selection is counted first. The engine tells what became of each entry, and from that come counters, report and
 //! outcome; what was killed in the middle is restored anew, over the unfinished files it left.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +41,8 @@ pub struct RestoreOrder {
 /// Runs a restore.
 ///
 /// With a target folder each path of the snapshot comes back as `TARGET/<its last component>/…`, and patterns are
-/// relative to there; without one everything comes back to where it was.
+/// relative to there; where two paths end alike, all come back under the whole of their paths. Without a target
+/// everything comes back to where it was.
 pub fn restore(order: &RestoreOrder, progress: &Arc<Progress>, ctx: &Ctx) -> Result<Done, JobError> {
     let rules = Rules::new(&order.spec.include, &order.spec.exclude)?;
     let target = order.spec.target_path.as_deref().map(PathBuf::from);
@@ -77,22 +79,26 @@ fn parts(
     let unknown = || Error::new(ErrorKind::NotFound, format!("there is no snapshot {}", order.snapshot));
     let id: SnapshotId = order.snapshot.parse().map_err(|_| unknown())?;
     let snapshot = repository.load_snapshot(id)?;
-    let part = |path: &String| {
-        let found = Part::find(repository, snapshot.tree, path, rules);
-        let mut part = match found {
-            Err(error)
-                if error.kind == ErrorKind::NotFound && !snapshot.program_version.starts_with("lifeboat") =>
-            {
-                Part::find_relative(repository, snapshot.tree, path, rules)?
-            }
-            found => found?,
-        };
-        if let Some(target) = target {
-            part.folder = target.to_owned();
+    let part = |path: &String| match Part::find(repository, snapshot.tree, path, rules) {
+        Err(error)
+            if error.kind == ErrorKind::NotFound && !snapshot.program_version.starts_with("lifeboat") =>
+        {
+            Part::find_relative(repository, snapshot.tree, path, rules)
         }
-        Ok(part)
+        found => found,
     };
-    snapshot.paths.iter().map(part).collect()
+    let mut parts = snapshot.paths.iter().map(part).collect::<Result<Vec<_>, _>>()?;
+    let Some(target) = target else { return Ok(parts) };
+    let mut names = HashSet::new();
+    let are_alike = !parts.iter().all(|part| names.insert(part.select.name.clone()));
+    for part in &mut parts {
+        part.folder = target.to_owned();
+        if are_alike {
+            part.tree = snapshot.tree;
+            part.select.above.clone_from(&part.above);
+        }
+    }
+    Ok(parts)
 }
 
 fn run(
@@ -159,6 +165,8 @@ fn note(part: &Part, item: RestoredItem, progress: &Progress) {
 /// One path of a snapshot: the tree of the folder that it was in, and its own name.
 struct Part {
     tree: BlobId,
+    /// The names that lead to that tree.
+    above: Vec<Vec<u8>>,
     /// Where that folder goes.
     folder: PathBuf,
     select: Within,
@@ -167,6 +175,8 @@ struct Part {
 /// Keeps to one entry of a folder, and in it to what the rules take.
 #[derive(Clone)]
 struct Within {
+    /// The names that lead to that folder from where the restore begins.
+    above: Vec<Vec<u8>>,
     /// `None` for the folder itself.
     name: Option<Vec<u8>>,
     rules: Rules,
@@ -174,11 +184,20 @@ struct Within {
 
 impl Selection for Within {
     fn judge(&self, path: &[u8], is_dir: bool) -> Selected {
-        let first = path.split(|byte| *byte == b'/').nth(1);
+        let mut rest = path;
+        for name in &self.above {
+            let below = rest.strip_prefix(b"/").and_then(|rest| rest.strip_prefix(name.as_slice()));
+            match below {
+                Some([]) => return Selected { itself: false, below: true },
+                Some(below) if below.starts_with(b"/") => rest = below,
+                _ => return Selected { itself: false, below: false },
+            }
+        }
+        let first = rest.split(|byte| *byte == b'/').nth(1);
         if self.name.is_some() && first != self.name.as_deref() {
             return Selected { itself: false, below: false };
         }
-        Selection::judge(&self.rules, path, is_dir)
+        Selection::judge(&self.rules, rest, is_dir)
     }
 }
 
@@ -188,16 +207,16 @@ impl Part {
         let name = path.file_name().map(|name| name.as_bytes().to_vec());
         let folder = path.parent().unwrap_or(path).to_owned();
         let mut tree = root;
-        for component in
-            folder.as_os_str().as_bytes().split(|byte| *byte == b'/').filter(|name| !name.is_empty())
-        {
+        let components = folder.as_os_str().as_bytes().split(|byte| *byte == b'/');
+        let above: Vec<_> = components.filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect();
+        for component in &above {
             let missing =
                 || Error::new(ErrorKind::NotFound, format!("the snapshot holds no {}", folder.display()));
             let mut entries = repository.read_tree(tree)?;
-            let node = entries.find(|node| node.as_ref().map_or(true, |node| node.name == component));
+            let node = entries.find(|node| node.as_ref().map_or(true, |node| node.name == *component));
             tree = node.ok_or_else(missing)??.subtree.ok_or_else(missing)?;
         }
-        Ok(Self { tree, folder, select: Within { name, rules: rules.clone() } })
+        Ok(Self { tree, above, folder, select: Within { above: Vec::new(), name, rules: rules.clone() } })
     }
 
     /// restic names a path that it was given relative to a folder in full, but stores it from that folder on; of the
@@ -219,8 +238,8 @@ impl Part {
                 return Ok(Self { folder: full.parent().unwrap_or(full).to_owned(), ..part });
             }
         }
-        let select = Within { name: None, rules: rules.clone() };
-        Ok(Self { tree: root, folder: full.to_owned(), select })
+        let select = Within { above: Vec::new(), name: None, rules: rules.clone() };
+        Ok(Self { tree: root, above: Vec::new(), folder: full.to_owned(), select })
     }
 }
 

@@ -68,6 +68,44 @@ fn rules_are_relative_to_the_lowest_folder_that_was_backed_up() {
 }
 
 #[test]
+fn folders_that_are_called_alike_come_back_under_the_whole_of_their_paths() {
+    let scene = Scene::new();
+    scene.write("a/data/x", "of a");
+    scene.write("b/data/x", "of b");
+    scene.write("b/data/y", "of b alone");
+    scene.write("c/other/z", "elsewhere");
+    let source = scene.source();
+    let paths = ["a/data", "b/data", "c/other"].map(|path| source.join(path));
+    let snapshot = scene.back_up(&scene.order(&paths.each_ref().map(|path| path.as_path()), None));
+    let target = scene.path("target");
+    fs::create_dir(&target).unwrap();
+    let ran = scene.restore(&snapshot, to(&target));
+    assert!(!ran.is_partial());
+    let below = target.join(source.strip_prefix("/").unwrap());
+    for (file, content) in
+        [("a/data/x", "of a"), ("b/data/x", "of b"), ("b/data/y", "of b alone"), ("c/other/z", "elsewhere")]
+    {
+        assert_eq!(fs::read_to_string(below.join(file)).unwrap(), content);
+    }
+    assert_eq!((ran.counters.items_total, ran.counters.items_actual), (Some(7), 7));
+
+    // Rules stay relative to the last of the names.
+    let target = scene.path("some");
+    fs::create_dir(&target).unwrap();
+    let spec = FilesRestoreSpec { include: vec!["/data/y".to_owned()], ..to(&target) };
+    assert!(!scene.restore(&snapshot, spec).is_partial());
+    let below = target.join(source.strip_prefix("/").unwrap());
+    assert!(below.join("b/data/y").exists() && !below.join("b/data/x").exists() && !below.join("a").exists());
+
+    // Two that are called differently come back as ever.
+    let snapshot = scene.back_up(&scene.order(&[&paths[0], &paths[2]], None));
+    let target = scene.path("each");
+    fs::create_dir(&target).unwrap();
+    assert!(!scene.restore(&snapshot, to(&target)).is_partial());
+    assert!(target.join("data/x").exists() && target.join("other/z").exists());
+}
+
+#[test]
 fn the_policy_decides_what_becomes_of_a_file_that_is_there() {
     let (scene, snapshot) = saved();
     let file = scene.source().join("sub/b");
