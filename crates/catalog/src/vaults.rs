@@ -5,12 +5,12 @@
 
 use lifeboat_model::filter::{Page, Paged};
 use lifeboat_model::id::{AccountId, VaultId};
-use lifeboat_model::job::{JobEvent, JobState};
+use lifeboat_model::job::JobState;
 use lifeboat_model::time::Millis;
 
 use crate::accounts::account_id;
 use crate::error::{CatalogError, CatalogErrorKind};
-use crate::jobs::states;
+use crate::jobs::{cancel_jobs_of_vault, states};
 use crate::sql::{Row, Value, sql};
 use crate::{Catalog, LabelFilter, Result};
 
@@ -229,15 +229,7 @@ impl Catalog {
         tx.change(plans.bind(now).bind(id.as_str())).await?;
         let runs = sql("DELETE FROM runs WHERE series_id IN (SELECT id FROM plans WHERE vault_id = $1)");
         tx.change(runs.bind(id.as_str())).await?;
-        for from in JobState::before(JobEvent::AskCancel) {
-            let Some(to) = from.after(JobEvent::AskCancel) else { continue };
-            let completed = to.is_final().then_some(now);
-            let jobs = sql(
-                "UPDATE jobs SET state = $1, updated_at = $2, completed_at = $3 WHERE vault_id = $4 AND state = $5",
-            );
-            let jobs = jobs.bind(to.as_str()).bind(now).bind(completed);
-            tx.change(jobs.bind(id.as_str()).bind(from.as_str())).await?;
-        }
+        cancel_jobs_of_vault(&mut tx, id, now).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -9,7 +9,7 @@ mod filter;
 mod reports;
 mod row;
 
-use lifeboat_model::id::{AccountId, JobId};
+use lifeboat_model::id::{AccountId, JobId, VaultId};
 use lifeboat_model::job::{FULL_PROGRESS, JobCounters, JobEvent, JobKind, JobState, Outcome, Trigger};
 use lifeboat_model::time::Millis;
 
@@ -206,10 +206,10 @@ impl Catalog {
         let mut tx = self.db.begin().await?;
         let whose = [Value::from(id), Value::from(account.number()), Value::from(kind.as_str())];
         // The children of a job over several sources first; an other has none.
-        let of_parent = "parent_id = $4 AND account_id = $5 AND kind = $6";
+        let of_parent = "parent_id = $7 AND account_id = $8 AND kind = $9";
         ask_cancel(&mut tx, of_parent, &whose, now).await?;
-        let asked = ask_cancel(&mut tx, "id = $4 AND account_id = $5 AND kind = $6", &whose, now).await?;
-        if let Some((to, row)) = asked {
+        let asked = ask_cancel(&mut tx, "id = $7 AND account_id = $8 AND kind = $9", &whose, now).await?;
+        if let Some((to, row)) = asked.into_iter().next() {
             follow_of(&mut tx, &row, now).await?;
             follow(&mut tx, id, now).await?;
             tx.commit().await?;
@@ -299,25 +299,35 @@ impl Catalog {
     }
 }
 
-/// Asks jobs to stop; the state of the last one that can, and its row.
-async fn ask_cancel(
-    tx: &mut Tx,
-    which: &str,
-    whose: &[Value],
-    now: Millis,
-) -> Result<Option<(JobState, Row)>> {
-    let mut asked = None;
+/// Asks all jobs of a vault to stop.
+pub(crate) async fn cancel_jobs_of_vault(tx: &mut Tx, vault: &VaultId, now: Millis) -> Result<()> {
+    let whose = [Value::from(vault.as_str())];
+    // Jobs over several sources end when the last of their children has.
+    let children = ask_cancel(tx, "vault_id = $7 AND child_count = 0", &whose, now).await?;
+    let parents = ask_cancel(tx, "vault_id = $7 AND child_count > 0", &whose, now).await?;
+    for (_, row) in &children {
+        follow_of(tx, row, now).await?;
+    }
+    for (_, row) in &parents {
+        follow(tx, &row.text("id")?, now).await?;
+    }
+    Ok(())
+}
+
+/// Asks jobs to stop; the new states of those that can, and their rows. The values of `whose` are in `which` from $7 on.
+async fn ask_cancel(tx: &mut Tx, which: &str, whose: &[Value], now: Millis) -> Result<Vec<(JobState, Row)>> {
+    let mut asked = Vec::new();
     for from in JobState::before(JobEvent::AskCancel) {
         let Some(to) = from.after(JobEvent::AskCancel) else { continue };
         let update = sql(format!(
-            "UPDATE jobs SET state = $1, updated_at = $2, completed_at = CAST($3 AS BIGINT), error_code = CAST($8 AS TEXT), \
-             error_message = CAST($9 AS TEXT) WHERE {which} AND state = $7 RETURNING parent_id"
+            "UPDATE jobs SET state = $1, updated_at = $2, completed_at = CAST($3 AS BIGINT), error_code = CAST($4 AS TEXT), \
+             error_message = CAST($5 AS TEXT) WHERE state = $6 AND {which} RETURNING id, parent_id"
         ));
         let why = CANCELED.filter(|_| to.is_final());
         let update = update.bind(to.as_str()).bind(now).bind(to.is_final().then_some(now));
-        let update = update.bind_all(whose.iter().cloned()).bind(from.as_str());
         let update = update.bind(why.map(|(code, _)| code)).bind(why.map(|(_, text)| text));
-        asked = tx.rows(update).await?.into_iter().next().map(|row| (to, row)).or(asked);
+        let update = update.bind(from.as_str()).bind_all(whose.iter().cloned());
+        asked.extend(tx.rows(update).await?.into_iter().map(|row| (to, row)));
     }
     Ok(asked)
 }

@@ -1,8 +1,8 @@
 //! What ends, what stays, and what is found in vaults.
 
-use lifeboat_catalog::{Catalog, FinishedJob, NewJob, NewSnapshot, Place, VaultChange};
+use lifeboat_catalog::{Catalog, FinishedJob, NewJob, NewSnapshot, Place, SnapshotWindow, VaultChange};
 use lifeboat_model::id::SnapshotId;
-use lifeboat_model::job::{JobCounters, JobKind, Outcome};
+use lifeboat_model::job::{JobCounters, JobKind, JobState, Outcome};
 use lifeboat_model::time::Millis;
 
 use crate::databases::{on_both_databases, open};
@@ -15,6 +15,7 @@ on_both_databases! {
     a_snapshot_that_is_being_restored_does_not_end
     nothing_of_an_immutable_vault_is_condemned_before_its_time
     a_prune_has_its_vault_for_itself
+    a_job_over_several_sources_ends_with_its_vault
     a_vault_being_deleted_is_seen_by_nobody_and_leaves_nothing
 }
 
@@ -52,7 +53,14 @@ async fn snapshot(
 }
 
 async fn left(catalog: &Catalog, world: &World) -> Vec<SnapshotId> {
-    let page = catalog.snapshots((world.account, Some(&world.vault)), &[], (false, 100, 0)).await.unwrap();
+    let page = catalog
+        .snapshots(
+            (world.account, Some(&world.vault)),
+            &[],
+            SnapshotWindow { limit: 100, ..SnapshotWindow::default() },
+        )
+        .await
+        .unwrap();
     page.rows.into_iter().map(|row| row.id).collect()
 }
 
@@ -162,6 +170,29 @@ async fn a_prune_has_its_vault_for_itself(place: Place) {
     assert_eq!(claim().await.unwrap(), prune.id);
     catalog.insert_job(&job(4, world.account, &world.vault), NOW.plus(3)).await.unwrap();
     assert_eq!(claim().await, None);
+}
+
+async fn a_job_over_several_sources_ends_with_its_vault(place: Place) {
+    let catalog = open(&place).await;
+    let world = World::make(&catalog).await;
+    catalog.set_vault_state(&world.vault, "CREATED", NOW).await.unwrap();
+    let parent = job(10, world.account, &world.vault);
+    let child = |number: u128| NewJob {
+        parent: Some(parent.id.clone()),
+        series: Some(format!("pd-{number}")),
+        ..job(10 + number, world.account, &world.vault)
+    };
+    catalog.insert_family(&parent, &[child(1), child(2)], NOW).await.unwrap();
+    let claimed = catalog.claim_job("worker", NOW.plus(DAY), NOW).await.unwrap().unwrap();
+    let done = crate::jobs::ended(lifeboat_model::job::Outcome::Complete, Some(1));
+    assert!(catalog.finish_job((&claimed.job.id, claimed.fence), (&done, 1), NOW).await.unwrap());
+    // One is done and one waits: nobody is left to say that the whole is over.
+    assert!(catalog.begin_vault_deletion(world.account, &world.vault, NOW).await.unwrap());
+    let seen = catalog.job(world.account, &parent.id).await.unwrap().unwrap();
+    assert!(seen.state.is_final() && seen.completed.is_some(), "{:?}", seen.state);
+    let child = catalog.job(world.account, &child(2).id).await.unwrap().unwrap();
+    assert_eq!((child.state, child.error_code.as_deref()), (JobState::Canceled, Some("CANCELED")));
+    assert_eq!(catalog.deleting_vaults().await.unwrap().len(), 1);
 }
 
 async fn a_vault_being_deleted_is_seen_by_nobody_and_leaves_nothing(place: Place) {
