@@ -35,13 +35,13 @@ impl Catalog {
         rows.iter().map(|row| Ok((row.text("kind")?, row.text("state")?, row.count("jobs")?))).collect()
     }
 
-    /// Sources by their ids, and when each last succeeded.
+    /// Sources that are to be backed up by their ids, and when each last succeeded.
     pub async fn source_figures(&self) -> Result<Vec<SourceFigure>> {
         let select = sql(
             "SELECT s.id, s.vault_id, (SELECT j.completed_at FROM jobs j WHERE j.series_id = s.id AND j.state = 'COMPLETE' \
              AND j.kind = 'backup' ORDER BY j.created_at DESC, j.id DESC LIMIT 1) AS last_success \
-             FROM (SELECT id, vault_id FROM plans WHERE is_deleted = 0 UNION ALL SELECT id, '' AS vault_id FROM bindings) s \
-             ORDER BY s.id LIMIT $1",
+             FROM (SELECT id, vault_id FROM plans WHERE is_deleted = 0 AND is_disabled = 0 \
+             UNION ALL SELECT id, '' AS vault_id FROM bindings WHERE is_disabled = 0) s ORDER BY s.id LIMIT $1",
         );
         let rows = self.db.rows(select.bind(MOST_SOURCES)).await?;
         let figure = |row: &crate::sql::Row| {

@@ -109,7 +109,9 @@ pub enum ServiceError {
     #[error("the catalog failed")]
     Internal(#[source] CatalogError),
     /// A secret in the catalog that this server's key does not open.
-    #[error("a secret cannot be opened: it was sealed with another server's key, or is damaged")]
+    #[error(
+        "a secret cannot be opened: it was sealed with another server.key than the one in the data folder, or is damaged"
+    )]
     Sealed,
 }
 

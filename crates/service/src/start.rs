@@ -90,11 +90,20 @@ impl Service {
         if self.catalog.account(root.account).await?.is_none() {
             self.catalog.insert_account(root.account, "root", now).await?;
         }
-        if self.catalog.access_key(&root.access_key_id).await?.is_none() {
-            let secret = self.sealer.seal(&owner(&root.access_key_id), root.access_key_secret.expose());
-            let new =
-                NewAccessKey { id: root.access_key_id.clone(), account: root.account, user: None, secret };
-            self.catalog.insert_access_key(new, now).await?;
+        let owner = owner(&root.access_key_id);
+        match self.catalog.access_key(&root.access_key_id).await? {
+            // A key that is another one is told of now, and not by each request.
+            Some(known) => drop(self.sealer.open(&owner, &known.secret)?),
+            None => {
+                let secret = self.sealer.seal(&owner, root.access_key_secret.expose());
+                let new = NewAccessKey {
+                    id: root.access_key_id.clone(),
+                    account: root.account,
+                    user: None,
+                    secret,
+                };
+                self.catalog.insert_access_key(new, now).await?;
+            }
         }
         let client = ClientRow {
             id: root.client.clone(),

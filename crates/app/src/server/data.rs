@@ -76,9 +76,10 @@ impl DataFolder {
         Ok(folder)
     }
 
-    /// Where files are made that are to be fetched for some time.
-    pub(super) fn temp(&self) -> anyhow::Result<PathBuf> {
-        let folder = self.path.join("temp");
+    /// Where files are made that are to be fetched for some time: in the data folder, or beside vaults that are elsewhere,
+    /// where every server finds them that works on the same vaults.
+    pub(super) fn temp(&self, vaults_elsewhere: Option<&Path>) -> anyhow::Result<PathBuf> {
+        let folder = vaults_elsewhere.map_or_else(|| self.path.join("temp"), |vaults| vaults.join(".temp"));
         make_folder(&folder)?;
         Ok(folder)
     }

@@ -45,6 +45,7 @@ pub(super) fn router(answering: Answering) -> Router {
         .route("/metrics", get(metrics))
         .route("/temp/{*key}", get(temp))
         .fallback(dialect)
+        .method_not_allowed_fallback(dialect)
         .with_state(answering)
 }
 

@@ -111,7 +111,7 @@ async fn start(app: &App, config: &Config, data: &DataFolder) -> anyhow::Result<
         region: root.region.clone(),
         hostname: app.env.hostname(),
         spool_folder: app.env.spool_folder(),
-        temp_folder: data.temp()?,
+        temp_folder: data.temp(config.vault_root.as_deref())?,
         limits: config.limits.clone(),
     };
     Ok((start, root.who()?))

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use lifeboat_model::filter::{Order, Page};
 use lifeboat_model::id::AccountId;
 use lifeboat_model::job::{JobKind, JobState};
-use lifeboat_service::{Catalog, CatalogPlace, JobFilter, JobRow};
+use lifeboat_service::{Catalog, CatalogPlace, JobFilter, JobRow, SnapshotWindow};
 use lifeboat_testkit::digest::Digest;
 use lifeboat_testkit::postgres::Postgres;
 use lifeboat_testkit::random::Random;
@@ -347,7 +347,8 @@ impl Rows {
 
     /// The snapshots of the jobs.
     fn hashes(&self) -> BTreeMap<String, String> {
-        let all = self.catalog.snapshots((self.account, None), &[], (true, u64::from(u32::MAX), 0));
+        let window = SnapshotWindow { limit: u32::MAX.into(), ..SnapshotWindow::default() };
+        let all = self.catalog.snapshots((self.account, None), &[], window);
         let rows = self.runtime.block_on(all).unwrap().rows;
         rows.into_iter().map(|row| (row.job.unwrap().to_string(), row.hash)).collect()
     }

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
+use lifeboat_testkit::postgres::Postgres;
 use serde_json::Value;
 
 use super::{Server, until};
@@ -220,6 +221,11 @@ fn whatever_is_asked_has_an_answer_that_says_something() {
         (server.get("/nothing"), 404, "InvalidApi.NotFound"),
         (server.get("/api/v1/nothing"), 404, "InvalidApi.NotFound"),
         (server.get("/api/v1/vaults"), 400, "MissingAuthorization"),
+        (
+            server.raw("POST /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+            404,
+            "InvalidApi.NotFound",
+        ),
         (too_long("/"), 413, "<HostId>x</HostId><Message>The body is longer than 1048576 bytes"),
         (too_long("/"), 413, "<Code>RequestBodyTooLarge</Code>"),
         (too_long("/?Format=JSON"), 413, "\"Code\":\"RequestBodyTooLarge\""),
@@ -230,6 +236,60 @@ fn whatever_is_asked_has_an_answer_that_says_something() {
     let document = server.get("/api/v1/openapi.json");
     let document: Value = serde_json::from_str(document.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
+}
+
+#[test]
+fn it_is_ready_as_long_as_its_catalog_answers() {
+    let postgres = Postgres::start();
+    let sandbox = Sandbox::new();
+    sandbox.write("server.toml", &format!("database = {:?}\n", postgres.database("ready")));
+    let server = Server::start_in(sandbox, &["--config", "server.toml"]);
+    until(|| server.get("/readyz").starts_with("HTTP/1.1 200"), "the server does not get ready");
+    assert!(server.root()["access_key_secret"].is_string());
+    drop(postgres);
+    let refused = server.get("/readyz");
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("catalog"), "{refused}");
+    assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_key_that_opens_nothing_is_told_of_at_the_start() {
+    let sandbox = Server::start().kill();
+    std::fs::remove_file(sandbox.path("data/server.key")).unwrap();
+    let failed = sandbox.run(&["server", "--data", "data", "--listen", "127.0.0.1:0"]).expect_code(1);
+    assert!(failed.stderr.contains("another server.key"), "{}", failed.stderr);
+}
+
+#[test]
+fn jobs_keep_to_the_folders_of_the_configuration_and_vaults_to_their_age() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", "a");
+    sandbox.write("elsewhere/b", "b");
+    sandbox.write(
+        "server.toml",
+        &format!("client_paths = [{:?}]\n[limits]\nvault_deletion_minutes = 120\n", sandbox.arg("source")),
+    );
+    let server = Server::start_in(sandbox, &["--config", "server.toml"]);
+    server.ask(&["vault", "create", "docs"]).ok();
+    let run = |name: &str| {
+        let source = server.sandbox.arg(name);
+        let plan = server.ask(&["plan", "create", name, &source, "--vault", "docs", "--json"]).ok().json();
+        server.ask(&["plan", "execute", plan["plan_id"].as_str().unwrap(), "--watch"])
+    };
+    let failed = run("elsewhere").expect_code(1);
+    assert!((failed.text() + &failed.stderr).contains("outside the folders"), "{}", failed.text());
+    run("source").ok();
+    let snapshots = server.ask(&["vault", "snapshots", "docs", "--json"]).ok().json();
+    let snapshot = snapshots[0]["snapshot_id"].as_str().unwrap();
+    let target = server.sandbox.arg("elsewhere");
+    let failed = server.ask(&["restore-job", "create", snapshot, "-t", &target, "--watch"]).expect_code(1);
+    assert!((failed.text() + &failed.stderr).contains("outside the folders"), "{}", failed.stderr);
+    assert!(!server.sandbox.path("elsewhere/source").exists());
+
+    let refused = server.ask(&["vault", "delete", "docs"]).expect_code(1).stderr;
+    assert!(refused.contains("less than 120 minutes ago"), "{refused}");
+    let server = Server::start_in(server.kill(), &[]);
+    server.ask(&["vault", "delete", "docs"]).ok();
 }
 
 #[test]

@@ -20,6 +20,10 @@ fn a_vault_outlives_its_catalog_and_its_server() {
 
     // Beside the server that runs, by who may read its folder.
     let password = server.sandbox.run(&["vault", "password", vault, "--data", "data"]).ok().text();
+    let told = server.ask(&["audit"]).ok().text();
+    let rows =
+        told.lines().filter(|line| line.contains("lifeboat:ReadVaultPassword") && line.contains(vault));
+    assert_eq!(rows.count(), 1, "{told}");
     let folder = server.sandbox.path("data/vaults").join(vault);
     let restic = Restic::new(&folder).with_password(password.trim());
     restic.check();
