@@ -5,4 +5,5 @@
 
 pub mod alibaba;
 pub mod http_types;
+mod json;
 pub mod native;

@@ -45,7 +45,7 @@ pub use self::roles::{AttachedDocument, DocumentOwner, RoleRow};
 pub use self::runs::{DueRun, NewRun, RunStart};
 pub use self::snapshots::{
     NewSnapshot, ProtectedResource, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow,
-    SnapshotValue,
+    SnapshotValue, SnapshotWindow,
 };
 use self::sql::Db;
 pub use self::tags::{LabelFilter, Labels, Unknown};

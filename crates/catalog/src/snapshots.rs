@@ -122,7 +122,7 @@ impl Catalog {
         &self,
         (account, vault): (AccountId, Option<&VaultId>),
         conditions: &[SnapshotCondition],
-        (is_newest_first, limit, offset): (bool, u64, u64),
+        window: SnapshotWindow,
     ) -> Result<Paged<SnapshotRow>> {
         let mut values = vec![Value::from(account.number())];
         let mut text = "account_id = $1 AND condemned_at IS NULL".to_owned();
@@ -134,7 +134,7 @@ impl Catalog {
             let from = values.len() + 1;
             values.extend(condition.values.iter().cloned().map(|value| match value {
                 SnapshotValue::Text(text) => Value::from(text),
-                SnapshotValue::Time(time) => Value::from(time),
+                SnapshotValue::Time(time) => Value::from(time.seconds()),
             }));
             let places: Vec<_> = (from..=values.len()).map(|number| format!("${number}")).collect();
             text.push_str(&format!(" AND {}", condition.text(&places)));
@@ -142,15 +142,17 @@ impl Catalog {
         let count = sql(format!("SELECT COUNT(*) AS total FROM snapshots WHERE {text}"));
         let total = self.db.row(count.bind_all(values.clone())).await?;
         let total = total.map_or(Ok(0), |row| row.count("total"))?;
-        let direction = if is_newest_first { "DESC" } else { "ASC" };
+        let direction = if window.is_newest_first { "DESC" } else { "ASC" };
+        // When one was asked for that was found nobody knows.
+        let time = if window.by_creation { "COALESCE(created_at, started_at)" } else { "completed_at" };
         let at = values.len();
         let select = sql(format!(
-            "SELECT {COLUMNS} FROM snapshots WHERE {text} ORDER BY completed_at {direction}, id {direction} \
+            "SELECT {COLUMNS} FROM snapshots WHERE {text} ORDER BY {time} {direction}, id {direction} \
              LIMIT ${} OFFSET ${}",
             at + 1,
             at + 2
         ));
-        let rows = self.db.rows(select.bind_all(values).bind(limit).bind(offset)).await?;
+        let rows = self.db.rows(select.bind_all(values).bind(window.limit).bind(window.offset)).await?;
         Ok(Paged { rows: rows.iter().map(SnapshotRow::of).collect::<Result<_>>()?, total })
     }
 }
@@ -189,7 +191,16 @@ impl Catalog {
     }
 }
 
-/// A condition on snapshots.
+/// Which part of a list of snapshots, and in which order; by the time of completion unless told otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SnapshotWindow {
+    pub by_creation: bool,
+    pub is_newest_first: bool,
+    pub limit: u64,
+    pub offset: u64,
+}
+
+/// A condition on snapshots. Times are compared as clients see them, in whole seconds.
 #[derive(Clone, Debug)]
 pub struct SnapshotCondition {
     pub column: SnapshotColumn,
@@ -240,8 +251,8 @@ impl SnapshotCondition {
             SnapshotColumn::ClientId => "client_id",
             SnapshotColumn::SourceType | SnapshotColumn::FilesOf => "source_type",
             SnapshotColumn::Status => "state",
-            SnapshotColumn::CompleteTime => "completed_at",
-            SnapshotColumn::CreatedTime => "created_at",
+            SnapshotColumn::CompleteTime => "(completed_at / 1000)",
+            SnapshotColumn::CreatedTime => "(created_at / 1000)",
         };
         let first = places.first().map_or("NULL", String::as_str);
         let second = places.get(1).map_or("NULL", String::as_str);

@@ -14,7 +14,7 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    pub const ALL: [Self; 2] = [Self::Backup, Self::Restore];
+    pub const ALL: [Self; 3] = [Self::Backup, Self::Restore, Self::Prune];
 
     pub fn as_str(self) -> &'static str {
         match self {

@@ -65,7 +65,7 @@ pub use lifeboat_catalog::{
     AccessKeyRow, AccountRow, AttachedDocument, AuditRow, BindingRow, Catalog, ClientRow, CrossAccountRow,
     DocumentOwner, JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow, PolicyRow,
     Portion, ProtectedResource, RoleRow, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow,
-    SnapshotValue, SourceFigure, TaskRow, UserRow, VaultChange, VaultFilter, VaultRow,
+    SnapshotValue, SnapshotWindow, SourceFigure, TaskRow, UserRow, VaultChange, VaultFilter, VaultRow,
 };
 pub use lifeboat_worker::{Entry, Folder, Listing};
 

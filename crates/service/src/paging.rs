@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lifeboat_catalog::{JobFilter, JobPlace, JobRow, Listing};
-use lifeboat_model::filter::{Page, Paged};
+use lifeboat_model::filter::{JobCondition, Page, Paged, TextComparison, TextField};
 use lifeboat_model::time::Millis;
 
 use crate::{Caller, Result, Service};
@@ -21,6 +21,7 @@ const RENEWED_AFTER_MILLIS: i64 = 60 * 1000;
 impl Service {
     /// One page of the caller's jobs, and how many there are.
     pub async fn jobs(&self, caller: &Caller, filter: &JobFilter, page: Page) -> Result<Paged<JobRow>> {
+        let filter = &self.without_region(filter);
         let (key, now) = (caller.access_key_id.as_str(), self.now());
         let query = digest_of(caller, filter, page.size);
         let noted = match page.number {
@@ -38,6 +39,25 @@ impl Service {
             }
         }
         Ok(Paged { rows: found.rows, total: found.total })
+    }
+
+    /// All jobs here are of one region: a condition on it holds for all of them or for none, and none has to be looked at.
+    fn without_region(&self, filter: &JobFilter) -> JobFilter {
+        let mut filter = filter.clone();
+        filter.conditions.retain_mut(|condition| {
+            let JobCondition::Text { field: TextField::Region, comparison, values } = condition else {
+                return true;
+            };
+            let is_named = values.contains(&self.region);
+            let is_met = is_named != (*comparison == TextComparison::NotEqual);
+            if !is_met {
+                // One of no values is met by nothing.
+                *comparison = TextComparison::In;
+                values.clear();
+            }
+            !is_met
+        });
+        filter
     }
 }
 

@@ -73,8 +73,8 @@ impl Service {
             edition: request.edition,
             client: client.id,
             instance: match request.place {
-                Place::Instance(instance) => Some(instance),
-                Place::Client(_) => None,
+                Place::Instance(instance) if request.source_type == SourceType::EcsFile => Some(instance),
+                Place::Instance(_) | Place::Client(_) => None,
             },
             backup_type: request.backup_type.as_str().to_owned(),
             spec: BackupSpec { cross: request.cross.map(Crossing::into_inner), ..request.spec },

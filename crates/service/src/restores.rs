@@ -1,10 +1,11 @@
 //! Restore jobs as callers ask for them.
 
-use lifeboat_catalog::NewJob;
-use lifeboat_model::id::{RestoreId, SnapshotId};
+use lifeboat_catalog::{ClientRow, NewJob};
+use lifeboat_model::id::{AccountId, RestoreId, SnapshotId};
 use lifeboat_model::job::{JobKind, Trigger};
 use lifeboat_model::plan::{Place, RestoreSpec};
 
+use crate::error::Invalid;
 use crate::{Caller, Crossing, Missing, Result, Service, ServiceError};
 
 /// A restore to be run.
@@ -25,6 +26,20 @@ pub struct NewRestore {
 }
 
 impl Service {
+    /// The client to restore to where nobody says which, and the snapshot does not know where it came from.
+    async fn only_client(&self, account: AccountId) -> Result<ClientRow> {
+        let mut clients = self.catalog.clients(account).await?;
+        match (clients.pop(), clients.is_empty()) {
+            (Some(client), true) => Ok(client),
+            _ => Err(Invalid::new(
+                "TargetInstanceId",
+                "",
+                "the snapshot does not say which machine it came from, so the one to restore to must be named",
+            )
+            .into()),
+        }
+    }
+
     pub async fn create_restore(&self, caller: &Caller, request: NewRestore) -> Result<RestoreId> {
         let snapshot = self.snapshot(caller, &request.snapshot).await?;
         let missing = || ServiceError::Missing(Missing::Snapshot, request.snapshot.to_string());
@@ -36,10 +51,10 @@ impl Service {
         let machines = request.cross.as_ref().map_or(caller.account, Crossing::managed);
         let client = match &request.place {
             Some(place) => self.client_at(machines, place).await?,
-            None => {
-                let source = snapshot.client.clone().ok_or_else(missing)?;
-                self.client_at(machines, &Place::Client(source)).await?
-            }
+            None => match snapshot.client.clone() {
+                Some(source) => self.client_at(machines, &Place::Client(source)).await?,
+                None => self.only_client(machines).await?,
+            },
         };
         let spec = RestoreSpec { cross: request.cross.map(Crossing::into_inner), ..request.spec };
         let id = RestoreId::new(self.random.number());

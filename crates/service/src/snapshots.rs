@@ -1,6 +1,6 @@
 //! Snapshots as callers see them.
 
-use lifeboat_catalog::{ProtectedResource, SnapshotCondition, SnapshotRow};
+use lifeboat_catalog::{ProtectedResource, SnapshotCondition, SnapshotRow, SnapshotWindow};
 use lifeboat_model::filter::Paged;
 use lifeboat_model::id::{SnapshotId, VaultId};
 use tracing::warn;
@@ -14,7 +14,7 @@ impl Service {
         caller: &Caller,
         vault: &VaultId,
         conditions: &[SnapshotCondition],
-        window: (bool, u64, u64),
+        window: SnapshotWindow,
     ) -> Result<Paged<SnapshotRow>> {
         let found = self.vault(caller, vault).await?;
         if found.state == "CREATED"
@@ -30,7 +30,7 @@ impl Service {
         &self,
         caller: &Caller,
         conditions: &[SnapshotCondition],
-        window: (bool, u64, u64),
+        window: SnapshotWindow,
     ) -> Result<Paged<SnapshotRow>> {
         Ok(self.catalog.snapshots((caller.account, None), conditions, window).await?)
     }

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::WireError;
+use crate::json;
 
 /// All but letters, digits and `-_.~` (RFC 3986, unreserved characters).
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -95,7 +96,7 @@ impl Params {
     pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, WireError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let error = |error: serde_json::Error| WireError::invalid(name, text, sentence(&error));
-        serde_json::from_str(text).map(Some).map_err(error)
+        json::read(text.as_bytes()).map(Some).map_err(error)
     }
 
     /// The values of `name.1`, `name.2` and so on in the order of their numbers; gaps are passed over.

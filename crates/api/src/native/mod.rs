@@ -235,7 +235,7 @@ impl Call<'_> {
     /// What was sent; an empty body is an object without fields.
     fn body<T: DeserializeOwned>(&self) -> Result<T, WireError> {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
-        serde_json::from_slice(body).map_err(|error| {
+        crate::json::read(body).map_err(|error| {
             WireError::bad_request("InvalidBody", format!("The body is not what it should be: {error}."))
         })
     }

@@ -1,7 +1,7 @@
 //! Snapshots.
 
 use jiff::Timestamp;
-use lifeboat_service::SnapshotRow;
+use lifeboat_service::{SnapshotRow, SnapshotWindow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,8 @@ pub struct Snapshot {
 pub(super) async fn list(call: &Call<'_>, _: Nothing) -> Result<List<Snapshot>, WireError> {
     let vault = call.id("vault")?;
     let page = call.page()?;
-    let window = (true, u64::from(page.size), page.offset());
+    let (limit, offset) = (u64::from(page.size), page.offset());
+    let window = SnapshotWindow { is_newest_first: true, limit, offset, ..SnapshotWindow::default() };
     let found = call.service.snapshots(&call.caller, &vault, &[], window).await;
     Ok(list_of(found.map_err(|error| refuse(&error))?, page, Snapshot::from))
 }

@@ -6,6 +6,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method};
 use lifeboat_api::http_types::{Reply, Request};
+use lifeboat_service::CatalogPlace;
+use lifeboat_testkit::postgres::Postgres;
 use lifeboat_testkit::random::Random;
 use lifeboat_testkit::soak;
 use serde_json::Value;
@@ -99,6 +101,9 @@ const WORDS: &[&str] = &[
     "' OR 1=1 --",
     "\"; DROP TABLE jobs; --",
     "%00",
+    "[\"\\u0000\"]",
+    "[{\"field\":\"JobId\",\"operation\":\"IN\",\"value\":[\"\\u0000\"]}]",
+    "[{\"DataSourceId\":\"\\u0000\",\"SourceType\":\"ECS_FILE\",\"PolicyBindingDescription\":\"\\u0000\"}]",
     "\u{0}",
     "\u{feff}\u{202e}ü𝄞",
     "<x>&amp;]]>",
@@ -270,7 +275,16 @@ async fn things(world: &World, name: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_comes_in_an_answer_goes_out_and_nothing_of_another_account() {
-    let world = World::start().await;
+    ask(World::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_where_the_catalog_is_on_postgres() {
+    let postgres = Postgres::start();
+    ask(World::start_on(CatalogPlace::Postgres(postgres.database("hostile"))).await).await;
+}
+
+async fn ask(world: World) {
     let other = world.other_account(4_000_000_000_000_001).await;
     let theirs = things(&other, MARK).await;
     let before = listed(&other, &theirs[0]).await;

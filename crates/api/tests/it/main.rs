@@ -24,6 +24,8 @@ mod native;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod reports;

@@ -65,7 +65,7 @@ async fn answer(world: &World, request: &Request) -> (u16, Value) {
     (reply.status.as_u16(), body)
 }
 
-async fn ok(world: &World, operation: (&str, &str), ids: &[&str], body: &Value) -> Value {
+pub(crate) async fn ok(world: &World, operation: (&str, &str), ids: &[&str], body: &Value) -> Value {
     let (status, body) = ask(world, operation, ids, body).await;
     assert_eq!(status, 200, "{operation:?} {ids:?}: {body}");
     body

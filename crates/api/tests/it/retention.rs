@@ -7,6 +7,7 @@ use lifeboat_model::job::{JobKind, JobState};
 use lifeboat_service::{Caller, JobFilter, JobRow};
 use serde_json::{Value, json};
 
+use crate::native;
 use crate::world::World;
 
 const HOURS: u64 = 3600;
@@ -59,7 +60,12 @@ impl World {
 
     /// What a prune has left, in the vault and of jobs.
     async fn assert_pruned_to(&self, vault: &str, files: usize) {
-        assert!(!self.prunes().await.is_empty());
+        let prunes = self.prunes().await;
+        assert!(!prunes.is_empty());
+        for prune in prunes {
+            let shown = native::ok(self, ("GET", "/jobs/{job}"), &[&prune.id], &json!({})).await;
+            assert_eq!(shown["kind"], "prune");
+        }
         assert_eq!(self.snapshot_files(vault), files);
     }
 }

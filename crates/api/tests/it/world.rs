@@ -32,6 +32,8 @@ use crate::page::Seen;
 
 pub(crate) const SERVER_KEY: &[u8; 32] = &[7; 32];
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// The number of the root account.
+const ROOT: i64 = 1_589_750_000_004_625;
 /// Longer than any job of a test takes on any machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -65,9 +67,13 @@ impl Random for Counted {
     }
 }
 
-async fn service_in(folder: &Path, catalog: &str, clock: &Arc<FakeTime>, root: &Root) -> (Service, Catalog) {
-    let place = CatalogPlace::Sqlite(folder.join(catalog));
-    let catalog = Catalog::open(&place).await.unwrap();
+async fn service_in(
+    folder: &Path,
+    catalog: &CatalogPlace,
+    clock: &Arc<FakeTime>,
+    root: &Root,
+) -> (Service, Catalog) {
+    let catalog = Catalog::open(catalog).await.unwrap();
     let start = Start {
         catalog: catalog.clone(),
         sealer: Sealer::new(SERVER_KEY),
@@ -87,18 +93,30 @@ async fn service_in(folder: &Path, catalog: &str, clock: &Arc<FakeTime>, root: &
 impl World {
     /// Starts a service whose jobs are run.
     pub(crate) async fn start() -> Self {
-        let world = Self::start_stopped().await;
-        drop(tokio::spawn(Dispatcher::new(world.service.clone()).run()));
-        world
+        Self::start_stopped().await.begin()
+    }
+
+    /// The same on this catalog.
+    pub(crate) async fn start_on(place: CatalogPlace) -> Self {
+        Self::make(ROOT, Some(place)).await.begin()
+    }
+
+    fn begin(self) -> Self {
+        drop(tokio::spawn(Dispatcher::new(self.service.clone()).run()));
+        self
     }
 
     /// A service whose jobs are not run.
     pub(crate) async fn start_stopped() -> Self {
-        Self::start_stopped_as(1_589_750_000_004_625).await
+        Self::make(ROOT, None).await
     }
 
     /// The same where the root account has this number, and its client, too.
     pub(crate) async fn start_stopped_as(root: i64) -> Self {
+        Self::make(root, None).await
+    }
+
+    async fn make(root: i64, place: Option<CatalogPlace>) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         for below in ["vaults", "files"] {
             std::fs::create_dir(folder.path().join(below)).unwrap();
@@ -112,14 +130,15 @@ impl World {
             instance: InstanceId::new(root.unsigned_abs().into()),
             version: "0.1.0".to_owned(),
         };
-        let (service, catalog) = service_in(folder.path(), "catalog.sqlite", &clock, &root).await;
+        let place = place.unwrap_or_else(|| CatalogPlace::Sqlite(folder.path().join("catalog.sqlite")));
+        let (service, catalog) = service_in(folder.path(), &place, &clock, &root).await;
         Self { service, root, clock, catalog, folder, requests: Arc::default(), seen: Arc::default() }
     }
 
     /// Another server in the same folder.
     pub(crate) async fn restarted(&self) -> Self {
-        let (service, catalog) =
-            service_in(self.folder.path(), "catalog.sqlite", &self.clock, &self.root).await;
+        let place = CatalogPlace::Sqlite(self.folder.path().join("catalog.sqlite"));
+        let (service, catalog) = service_in(self.folder.path(), &place, &self.clock, &self.root).await;
         Self {
             service,
             root: self.root.clone(),
@@ -176,8 +195,8 @@ impl World {
 
     /// The same world with an empty catalog, as it is when the server's is lost.
     pub(crate) async fn without_catalog(self) -> Self {
-        let (service, catalog) =
-            service_in(self.folder.path(), "another.sqlite", &self.clock, &self.root).await;
+        let place = CatalogPlace::Sqlite(self.folder.path().join("another.sqlite"));
+        let (service, catalog) = service_in(self.folder.path(), &place, &self.clock, &self.root).await;
         Self { service, catalog, ..self }
     }
 

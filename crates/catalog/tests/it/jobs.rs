@@ -2,7 +2,7 @@
 
 use lifeboat_catalog::{
     Catalog, CatalogErrorKind, ClaimedJob, FinishedJob, NewJob, NewSnapshot, Place, RunStart, SnapshotColumn,
-    SnapshotCondition, SnapshotOperator, SnapshotValue,
+    SnapshotCondition, SnapshotOperator, SnapshotValue, SnapshotWindow,
 };
 use lifeboat_model::id::{RestoreId, SnapshotId};
 use lifeboat_model::job::{JobCounters, JobKind, JobState, Outcome};
@@ -291,10 +291,12 @@ async fn snapshots_are_found_by_every_condition(place: Place) {
     for number in 1..=3 {
         catalog.insert_job(&world.planned_job(number), NOW).await.unwrap();
         let claimed = claim(&catalog, "a", NOW).await.unwrap();
-        let now = NOW.plus(i64::try_from(number).unwrap() * 1000);
+        let now = NOW.plus(i64::try_from(number).unwrap() * 1000 + 7);
         assert!(finish(&catalog, &claimed, &ended(Outcome::Complete, Some(number)), now).await);
     }
     let text = |text: &str| vec![SnapshotValue::Text(text.to_owned())];
+    let window =
+        |limit, offset| SnapshotWindow { is_newest_first: true, limit, offset, ..SnapshotWindow::default() };
     let time = |seconds: i64| SnapshotValue::Time(NOW.plus(seconds * 1000));
     use SnapshotColumn as Column;
     use SnapshotOperator as Operator;
@@ -312,17 +314,24 @@ async fn snapshots_are_found_by_every_condition(place: Place) {
         (Column::CompleteTime, Operator::Less, vec![time(2)], 1),
         (Column::CompleteTime, Operator::LessOrEqual, vec![time(2)], 2),
         (Column::CreatedTime, Operator::Between, vec![time(0), time(2)], 3),
+        (Column::CompleteTime, Operator::Match, vec![time(2)], 1),
+        (Column::CompleteTime, Operator::Between, vec![time(2), time(2)], 1),
+        (Column::CompleteTime, Operator::In, vec![time(1), time(3), time(4)], 2),
+        (Column::CompleteTime, Operator::NotIn, vec![time(1)], 2),
     ] {
         let condition = SnapshotCondition { column, operator, values };
         let found = catalog
-            .snapshots((world.account, Some(&world.vault)), &[condition], (true, 10, 0))
+            .snapshots((world.account, Some(&world.vault)), &[condition], window(10, 0))
             .await
             .unwrap();
         assert_eq!(found.total, expected, "{column:?} {operator:?}");
         assert_eq!(found.rows.len() as u64, expected);
     }
-    let page = catalog.snapshots((world.account, Some(&world.vault)), &[], (true, 1, 1)).await.unwrap();
+    let page = catalog.snapshots((world.account, Some(&world.vault)), &[], window(1, 1)).await.unwrap();
     assert_eq!((page.total, page.rows[0].id.clone()), (3, id));
-    let others = catalog.snapshots((world.other, Some(&world.vault)), &[], (true, 1, 0)).await.unwrap();
+    let by_creation = SnapshotWindow { by_creation: true, limit: 1, ..SnapshotWindow::default() };
+    let page = catalog.snapshots((world.account, Some(&world.vault)), &[], by_creation).await.unwrap();
+    assert_eq!(page.rows[0].id, SnapshotId::new(1));
+    let others = catalog.snapshots((world.other, Some(&world.vault)), &[], window(1, 0)).await.unwrap();
     assert_eq!(others.total, 0);
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::files::{files, patterns, speed_limit};
 use super::plans::source_type;
 use super::policies::{description, policy_id, portion, with_token};
-use super::{cross_accounts, nothing, present, refuse};
+use super::{cross_accounts, filters, nothing, present, refuse};
 use crate::alibaba::{Answer, Call, Params, WireError};
 
 const MOST_AT_ONCE: usize = 100;
@@ -71,7 +71,7 @@ fn paths(source: &str) -> Result<Vec<String>, WireError> {
         one if !one.trim_start().starts_with('[') => vec![one.to_owned()],
         list => {
             let accepted = "It must be a folder or a JSON array of folders, such as [\"/a\", \"/b\"].";
-            serde_json::from_str(list).map_err(|_| WireError::invalid("Source", list, accepted))?
+            crate::json::read(list.as_bytes()).map_err(|_| WireError::invalid("Source", list, accepted))?
         }
     };
     Ok(files("Source", FilesSpec { paths, ..FilesSpec::default() })?.paths)
@@ -131,7 +131,10 @@ pub(super) async fn delete(call: Call<'_>) -> Answer {
 /// A JSON array, or a list of a form.
 fn data_sources(call: &Call<'_>) -> Result<Vec<String>, WireError> {
     let of_form = call.params.list("DataSourceIds").into_iter().map(str::to_owned).collect();
-    Ok(if call.params.text("DataSourceIds").is_some() { call.json_list("DataSourceIds")? } else { of_form })
+    let sources =
+        if call.params.text("DataSourceIds").is_some() { call.json_list("DataSourceIds")? } else { of_form };
+    filters::at_most(filters::MOST_VALUES, "DataSourceIds", sources.len())?;
+    Ok(sources)
 }
 
 pub(super) async fn describe(call: Call<'_>) -> Answer {
@@ -148,7 +151,7 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
     if !sources.is_empty() {
         conditions.push(is(BindingField::DataSourceId, sources));
     }
-    for (place, filter) in call.params.structs("Filters") {
+    for (place, filter) in filters::given(&call.params)? {
         conditions.push(condition(&place, &filter)?);
     }
     let found = call.service.bindings(&call.caller, &conditions, (after.as_ref(), limit)).await;

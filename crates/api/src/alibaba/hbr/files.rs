@@ -14,7 +14,7 @@ pub(super) fn patterns(name: &str, text: &str) -> Result<Vec<String>, WireError>
     }
     let accepted = "It must be a JSON array of strings, such as [\"/home/*.pdf\"].";
     let patterns: Vec<String> =
-        serde_json::from_str(text).map_err(|_| WireError::invalid(name, text, accepted))?;
+        crate::json::read(text.as_bytes()).map_err(|_| WireError::invalid(name, text, accepted))?;
     let accepted = |error| {
         WireError::invalid(name, text, format!("It must hold patterns of 1 to 255 characters: {error}."))
     };

@@ -12,8 +12,8 @@ const OPERATORS: &str = "It must be one of EQUAL, NOT_EQUAL, GREATER_THAN, GREAT
      BETWEEN and IN.";
 
 /// Of more filters, or of one with more values, a database would make no sense.
-const MOST_FILTERS: usize = 50;
-const MOST_VALUES: usize = 500;
+pub(super) const MOST_FILTERS: usize = 50;
+pub(super) const MOST_VALUES: usize = 500;
 /// Characters of a value that a refusal repeats.
 const MOST_SHOWN: usize = 200;
 
@@ -64,13 +64,22 @@ pub const RESTORE_KEYS: Keys = &[
 
 /// The conditions in `Filters.N`.
 pub fn conditions(params: &Params, keys: Keys) -> Result<Vec<JobCondition>, WireError> {
+    given(params)?.iter().map(|(place, filter)| condition(place, filter, keys)).collect()
+}
+
+/// `Filters.N`, each with its place.
+pub(super) fn given(params: &Params) -> Result<Vec<(String, Params)>, WireError> {
     let filters = params.structs("Filters");
-    let given = filters.len();
-    if given > MOST_FILTERS {
-        let accepted = format!("At most {MOST_FILTERS} filters are accepted.");
-        return Err(WireError::invalid("Filters", &given.to_string(), accepted));
+    at_most(MOST_FILTERS, "Filters", filters.len())?;
+    Ok(filters)
+}
+
+/// Refuses a list that is too long.
+pub(super) fn at_most(most: usize, name: &str, given: usize) -> Result<(), WireError> {
+    if given > most {
+        return Err(WireError::invalid(name, &given.to_string(), format!("At most {most} are accepted.")));
     }
-    filters.iter().map(|(place, filter)| condition(place, filter, keys)).collect()
+    Ok(())
 }
 
 fn condition(place: &str, filter: &Params, keys: Keys) -> Result<JobCondition, WireError> {

@@ -232,7 +232,7 @@ impl Call<'_> {
     fn json_list(&self, name: &str) -> Result<Vec<String>, WireError> {
         let Some(text) = self.params.text(name) else { return Ok(Vec::new()) };
         let accepted = "It must be a JSON array of strings, such as [\"/home/*.pdf\"].";
-        serde_json::from_str(text).map_err(|_| WireError::invalid(name, text, accepted))
+        crate::json::read(text.as_bytes()).map_err(|_| WireError::invalid(name, text, accepted))
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::files::{files, options, patterns, retention, speed_limit};
 use super::vaults::check_length;
-use super::{cross_accounts, nothing, paged, present, refuse, tags};
+use super::{cross_accounts, filters, nothing, paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, Params, WireError};
 
 const MOST_NAME_CHARACTERS: usize = 64;
@@ -155,15 +155,21 @@ pub(super) fn source_type(params: &Params, name: &str) -> Result<Option<SourceTy
 
 /// Which machine is meant: an instance, or for files of machines that are none, a client.
 fn place(params: &Params, source_type: SourceType) -> Result<Place, WireError> {
-    if let Some(id) = params.parsed::<InstanceId>("InstanceId")? {
-        return Ok(Place::Instance(id));
+    if source_type != SourceType::File {
+        let id: Option<InstanceId> = params.parsed("InstanceId")?;
+        return id.map(Place::Instance).ok_or_else(|| WireError::missing("InstanceId"));
     }
-    if source_type == SourceType::File
-        && let Some(id) = params.parsed::<ClientId>("DataSourceId")?
-    {
-        return Ok(Place::Client(id));
-    }
-    Err(WireError::missing(if source_type == SourceType::File { "DataSourceId" } else { "InstanceId" }))
+    let of_files = |name: &str| {
+        let Some(text) = params.text(name) else { return Ok(None) };
+        if let Ok(id) = text.parse::<InstanceId>() {
+            return Ok(Some(Place::Instance(id)));
+        }
+        let accepted = "It must be the id of a client (c-…) or of its instance (i-…).";
+        let id = text.parse::<ClientId>().map_err(|_| WireError::invalid(name, text, accepted))?;
+        Ok(Some(Place::Client(id)))
+    };
+    let (client, instance) = (of_files("DataSourceId")?, of_files("InstanceId")?);
+    client.or(instance).ok_or_else(|| WireError::missing("DataSourceId"))
 }
 
 fn spec(params: &Params) -> Result<BackupSpec, WireError> {
@@ -191,7 +197,7 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
     if let Some(kind) = call.source_type()? {
         conditions.push(one(PlanField::SourceType, kind));
     }
-    for (place, filter) in call.params.structs("Filters") {
+    for (place, filter) in filters::given(&call.params)? {
         conditions.extend(condition(&place, &filter, call.service.region())?);
     }
     let found = call.service.plans(&call.caller, &conditions, page).await.map_err(|error| refuse(&error))?;

@@ -6,7 +6,7 @@
 use lifeboat_model::id::VaultId;
 use lifeboat_model::time::Millis;
 use lifeboat_service::{
-    ProtectedResource, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotValue,
+    ProtectedResource, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotValue, SnapshotWindow,
 };
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ pub(super) async fn snapshots(call: Call<'_>) -> Answer {
             conditions.push(is(SnapshotColumn::CompleteTime, operator, time));
         }
     }
-    let page = (true, most, at);
+    let page = SnapshotWindow { is_newest_first: true, limit: most, offset: at, ..SnapshotWindow::default() };
     let found = match params.parsed::<VaultId>("VaultId")? {
         Some(vault) => call.service.snapshots(&call.caller, &vault, &conditions, page).await,
         None => call.service.snapshots_of_all_vaults(&call.caller, &conditions, page).await,

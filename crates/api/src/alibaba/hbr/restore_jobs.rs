@@ -6,8 +6,10 @@ use lifeboat_model::id::{ClientId, InstanceId};
 use lifeboat_model::job::{JobKind, JobState};
 use lifeboat_model::plan::{Place, RestoreSpec, SourceType};
 use lifeboat_service::{JobFilter, JobRow, NewRestore};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
+use super::files::patterns;
 use super::filters::{RESTORE_KEYS, conditions};
 use super::plans::source_type;
 use super::{cross_accounts, error_message, nothing, paged, present, refuse, report};
@@ -63,32 +65,35 @@ fn place(call: &Call<'_>) -> Result<Option<Place>, WireError> {
 
 fn spec(call: &Call<'_>) -> Result<RestoreSpec, WireError> {
     let params = &call.params;
-    let options = params.json::<Value>("Options")?;
-    let in_options = |name: &str| -> Vec<String> {
-        let list = options.as_ref().and_then(|options| options.get(name)).and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    let options = params.json::<Map<String, Value>>("Options")?;
+    let option = |name: &str| options.as_ref().and_then(|options| options.get(name));
+    let in_options = |name: &str| {
+        let list = option(name).map_or(Ok(Vec::new()), Vec::<String>::deserialize);
+        let list = list.ok().filter(|list| check_patterns(list).is_ok());
+        list.ok_or_else(|| {
+            let accepted = format!("{name} must be an array of patterns of 1 to 255 characters.");
+            WireError::invalid("Options", &option(name).map(Value::to_string).unwrap_or_default(), accepted)
+        })
     };
-    let conflict = options.as_ref().and_then(|options| options.get("ConflictPolicy")).and_then(Value::as_str);
-    let conflict = match conflict {
-        None | Some("SKIP_THE_FILE") => ConflictPolicy::SkipTheFile,
-        Some("OVERWRITE_EXISTING") => ConflictPolicy::OverwriteExisting,
-        Some("KEEP_LATEST") => ConflictPolicy::KeepLatest,
-        Some(other) => {
+    let conflict = match option("ConflictPolicy").map(Value::as_str) {
+        None | Some(Some("SKIP_THE_FILE")) => ConflictPolicy::SkipTheFile,
+        Some(Some("OVERWRITE_EXISTING")) => ConflictPolicy::OverwriteExisting,
+        Some(Some("KEEP_LATEST")) => ConflictPolicy::KeepLatest,
+        Some(_) => {
+            let given = option("ConflictPolicy").map(Value::to_string).unwrap_or_default();
             let accepted = "ConflictPolicy must be SKIP_THE_FILE, OVERWRITE_EXISTING or KEEP_LATEST.";
-            return Err(WireError::invalid("Options", other, accepted));
+            return Err(WireError::invalid("Options", &given, accepted));
         }
     };
+    let of_parameter = |name| patterns(name, params.text(name).unwrap_or_default());
     let files = FilesRestoreSpec {
         target_path: target_path(call)?,
-        include: [call.json_list("Include")?, in_options("includes")].concat(),
-        exclude: [call.json_list("Exclude")?, in_options("excludes")].concat(),
+        include: [of_parameter("Include")?, in_options("includes")?].concat(),
+        exclude: [of_parameter("Exclude")?, in_options("excludes")?].concat(),
         conflict,
     };
-    for (name, patterns) in [("Include", &files.include), ("Exclude", &files.exclude)] {
-        check_patterns(patterns)
-            .map_err(|error| WireError::bad_request(format!("InvalidParameter.{name}"), error.to_string()))?;
-    }
-    Ok(RestoreSpec { files, options: options.map(|options| options.to_string()), cross: None })
+    let options = options.map(|options| Value::Object(options).to_string());
+    Ok(RestoreSpec { files, options, cross: None })
 }
 
 fn target_path(call: &Call<'_>) -> Result<Option<String>, WireError> {

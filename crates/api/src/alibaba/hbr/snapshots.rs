@@ -3,11 +3,13 @@
 use lifeboat_model::id::{ClientId, InstanceId, JobId, PlanId, VaultId};
 use lifeboat_model::plan::SourceType;
 use lifeboat_model::time::Millis;
-use lifeboat_service::{SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue};
+use lifeboat_service::{
+    SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow, SnapshotValue, SnapshotWindow,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{nothing, present, refuse};
+use super::{filters, nothing, present, refuse};
 use crate::alibaba::{Answer, Call, WireError};
 
 /// One condition, as JSON.
@@ -22,6 +24,7 @@ struct Term {
 pub(super) async fn search(call: Call<'_>) -> Answer {
     let params = &call.params;
     let terms: Vec<Term> = params.json("Query")?.unwrap_or_default();
+    filters::at_most(filters::MOST_FILTERS, "Query", terms.len())?;
     let mut vault: Option<VaultId> = None;
     let mut conditions = Vec::new();
     for term in &terms {
@@ -38,12 +41,13 @@ pub(super) async fn search(call: Call<'_>) -> Answer {
     if let Some(kind) = call.source_type()? {
         conditions.push(is_of(kind));
     }
-    match params.text("SortBy") {
-        None | Some("CompleteTime" | "CreatedTime") => {}
+    let by_creation = match params.text("SortBy") {
+        None | Some("CompleteTime") => false,
+        Some("CreatedTime") => true,
         Some(other) => {
             return Err(WireError::invalid("SortBy", other, "It must be CompleteTime or CreatedTime."));
         }
-    }
+    };
     let is_newest_first = match params.text("Order") {
         None | Some("ASC") => false,
         Some("DESC") => true,
@@ -58,7 +62,7 @@ pub(super) async fn search(call: Call<'_>) -> Answer {
             text.parse().map_err(|_| WireError::invalid("NextToken", text, accepted))?
         }
     };
-    let window = (is_newest_first, limit, offset);
+    let window = SnapshotWindow { by_creation, is_newest_first, limit, offset };
     let found = call.service.snapshots(&call.caller, &vault, &conditions, window).await;
     let found = found.map_err(|error| refuse(&error))?;
     let rows: Vec<_> = found.rows.iter().map(view).collect();
@@ -141,6 +145,7 @@ fn condition(term: &Term) -> Result<Option<SnapshotCondition>, WireError> {
         Value::Array(values) => values.as_slice(),
         one => std::slice::from_ref(one),
     };
+    filters::at_most(filters::MOST_VALUES, "Query", given.len())?;
     let is_count_right = match operator {
         SnapshotOperator::Between => given.len() == 2,
         SnapshotOperator::In | SnapshotOperator::NotIn => !given.is_empty(),
