@@ -65,7 +65,7 @@ impl Catalog {
             Order::OldestFirst => "ASC",
         };
         let Conditions { text, values, .. } = conditions.up_to(ceiling);
-        let (at, created) = (values.len(), conditions.created);
+        let (at, created) = (values.len(), conditions.order);
         // What is left out in front of a deep page is passed over in the index; only the page itself is read.
         let select = sql(format!(
             "SELECT {COLUMNS} FROM (SELECT j.id, j.created_at FROM jobs j WHERE {text} \
@@ -110,20 +110,27 @@ impl Catalog {
 struct Conditions {
     text: String,
     values: Vec<Value>,
-    /// How the time of creation is written where rows are put in order by it.
-    created: &'static str,
+    /// How the time of creation is written where rows are put in order by it, and where newer ones are left out.
+    order: &'static str,
+    ceiling: &'static str,
 }
 
 impl Conditions {
     fn of(account: AccountId, filter: &JobFilter) -> Self {
-        // No index serves a column under a sign. SQLite keeps no statistics here, so it has to be told which index
-        // leads to few rows: that of a plan rather than its account's, of a time asked for rather than of the order.
+        // No index serves a column under a sign. SQLite keeps no statistics here, so it has to be told which index leads
+        // to few rows: that of a plan rather than its account's, of a time asked for rather than of the order. And
+        // PostgreSQL would begin at the newest job, and pass over all down to the time asked for.
         let conditions = &filter.conditions;
         let owner = if conditions.iter().any(is_narrow) { "+j.account_id" } else { "j.account_id" };
         let is_of = |time| conditions.iter().any(|condition| is_about(condition, time));
-        let by_completion = is_of(TimeField::Completed) && !is_of(TimeField::Created);
-        let created = if by_completion { "+j.created_at" } else { "j.created_at" };
-        let mut all = Self { text: String::new(), values: Vec::new(), created };
+        let (by_creation, by_completion) = (is_of(TimeField::Created), is_of(TimeField::Completed));
+        let created = |is_served| if is_served { "j.created_at" } else { "+j.created_at" };
+        let mut all = Self {
+            text: String::new(),
+            values: Vec::new(),
+            order: created(by_creation || !by_completion),
+            ceiling: created(!by_creation && !by_completion),
+        };
         let account = all.place(account.number());
         all.text = format!("{owner} = {account}");
         if let Some(kind) = filter.kind {
@@ -149,7 +156,7 @@ impl Conditions {
     fn up_to(&self, newest: &JobPlace) -> Self {
         let mut all = self.clone();
         let (created, id) = (all.place(newest.created), all.place(newest.id.as_str()));
-        all.and(&format!("({}, j.id) <= ({created}, {id})", self.created));
+        all.and(&format!("({}, j.id) <= ({created}, {id})", self.ceiling));
         all
     }
 
