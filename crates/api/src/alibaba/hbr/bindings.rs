@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::files::{files, patterns, speed_limit};
 use super::plans::source_type;
 use super::policies::{description, policy_id, portion, with_token};
-use super::{cross_accounts, filters, nothing, present, refuse};
+use super::{at_most, cross_accounts, filters, nothing, present, refuse};
 use crate::alibaba::{Answer, Call, Params, WireError};
 
 const MOST_AT_ONCE: usize = 100;
@@ -21,10 +21,7 @@ pub(super) async fn create(call: Call<'_>) -> Answer {
     if items.is_empty() {
         return Err(WireError::missing("PolicyBindingList"));
     }
-    if items.len() > MOST_AT_ONCE {
-        let accepted = format!("At most {MOST_AT_ONCE} sources are bound at once.");
-        return Err(WireError::invalid("PolicyBindingList", &items.len().to_string(), accepted));
-    }
+    at_most(MOST_AT_ONCE, "PolicyBindingList", items.len())?;
     let mut sources = Vec::new();
     for (place, item) in &items {
         let cross = call.crossing_in(item).await?;
@@ -133,7 +130,7 @@ fn data_sources(call: &Call<'_>) -> Result<Vec<String>, WireError> {
     let of_form = call.params.list("DataSourceIds").into_iter().map(str::to_owned).collect();
     let sources =
         if call.params.text("DataSourceIds").is_some() { call.json_list("DataSourceIds")? } else { of_form };
-    filters::at_most(filters::MOST_VALUES, "DataSourceIds", sources.len())?;
+    at_most(filters::MOST_VALUES, "DataSourceIds", sources.len())?;
     Ok(sources)
 }
 

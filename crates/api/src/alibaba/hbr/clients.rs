@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lifeboat_service::{ClientRow, Labels};
 use serde_json::{Value, json};
 
-use super::filters as conditions;
+use super::filters::given;
 use super::{nothing, paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, WireError};
 
@@ -41,7 +41,7 @@ pub(super) async fn describe(call: Call<'_>) -> Answer {
 /// `Filters.N`: what it compares, and with which values.
 fn filters(call: &Call<'_>) -> Result<Vec<(Field, Vec<String>)>, WireError> {
     let mut filters = Vec::new();
-    for (place, filter) in conditions::given(&call.params)? {
+    for (place, filter) in given(&call.params)? {
         let key = filter.text("Key").ok_or_else(|| WireError::missing(&format!("{place}.Key")))?;
         let values: Vec<_> = filter.list("Values").into_iter().map(str::to_owned).collect();
         if values.is_empty() {

@@ -6,6 +6,7 @@
 use lifeboat_model::filter::{Comparison, JobCondition, TextComparison, TextField, TimeField};
 use lifeboat_model::time::Millis;
 
+use super::at_most;
 use crate::alibaba::{Params, WireError};
 
 const OPERATORS: &str = "It must be one of EQUAL, NOT_EQUAL, GREATER_THAN, GREATER_THAN_OR_EQUAL, LESS_THAN, LESS_THAN_OR_EQUAL, \
@@ -72,14 +73,6 @@ pub(super) fn given(params: &Params) -> Result<Vec<(String, Params)>, WireError>
     let filters = params.structs("Filters");
     at_most(MOST_FILTERS, "Filters", filters.len())?;
     Ok(filters)
-}
-
-/// Refuses a list that is too long.
-pub(super) fn at_most(most: usize, name: &str, given: usize) -> Result<(), WireError> {
-    if given > most {
-        return Err(WireError::invalid(name, &given.to_string(), format!("At most {most} are accepted.")));
-    }
-    Ok(())
 }
 
 fn condition(place: &str, filter: &Params, keys: Keys) -> Result<JobCondition, WireError> {

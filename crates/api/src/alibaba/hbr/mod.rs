@@ -236,6 +236,14 @@ impl Call<'_> {
     }
 }
 
+/// Refuses a list that is too long.
+fn at_most(most: usize, name: &str, given: usize) -> Result<(), WireError> {
+    if given > most {
+        return Err(WireError::invalid(name, &given.to_string(), format!("At most {most} are accepted.")));
+    }
+    Ok(())
+}
+
 /// Why a job has no result, or not a whole one: a token, and a sentence where it does not say all.
 fn error_message(job: &JobRow) -> Option<String> {
     let code = job.error_code.as_ref()?;

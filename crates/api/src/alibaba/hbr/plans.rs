@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::files::{files, options, patterns, retention, speed_limit};
 use super::vaults::check_length;
-use super::{cross_accounts, filters, nothing, paged, present, refuse, tags};
+use super::{at_most, cross_accounts, filters, nothing, paged, present, refuse, tags};
 use crate::alibaba::{Answer, Call, Params, WireError};
 
 const MOST_NAME_CHARACTERS: usize = 64;
@@ -109,10 +109,7 @@ fn name(params: &Params) -> Result<Option<String>, WireError> {
 /// `Rule.N`: each a schedule with a retention of its own. A rule without a name is named by its number.
 fn rules(params: &Params) -> Result<Vec<NewPlanRule>, WireError> {
     let structs = params.structs("Rule");
-    if structs.len() > MOST_RULES {
-        let accepted = format!("There may be {MOST_RULES} rules at most.");
-        return Err(WireError::invalid("Rule", &structs.len().to_string(), accepted));
-    }
+    at_most(MOST_RULES, "Rule", structs.len())?;
     let rules = structs.iter().map(|(place, rule)| new_rule(place, rule));
     let rules: Vec<_> = rules.collect::<Result<_, _>>()?;
     let mut names = BTreeSet::new();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::files::retention;
 use super::plans::source_type;
 use super::vaults::check_length;
-use super::{nothing, present, refuse};
+use super::{at_most, nothing, present, refuse};
 use crate::alibaba::{Answer, Call, Params, WireError};
 
 const MOST_NAME_CHARACTERS: usize = 64;
@@ -169,10 +169,7 @@ pub(super) fn with_token(
 /// `Rules`, if there are any.
 fn rules(params: &Params) -> Result<Option<Vec<NewPolicyRule>>, WireError> {
     let structs = params.json_structs("Rules")?;
-    if structs.len() > MOST_RULES {
-        let accepted = format!("There may be {MOST_RULES} rules at most.");
-        return Err(WireError::invalid("Rules", &structs.len().to_string(), accepted));
-    }
+    at_most(MOST_RULES, "Rules", structs.len())?;
     if structs.is_empty() && params.text("Rules").is_none() {
         return Ok(None);
     }

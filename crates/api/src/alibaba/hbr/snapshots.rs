@@ -9,7 +9,7 @@ use lifeboat_service::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{filters, nothing, present, refuse};
+use super::{at_most, filters, nothing, present, refuse};
 use crate::alibaba::{Answer, Call, WireError};
 
 /// One condition, as JSON.
@@ -24,7 +24,7 @@ struct Term {
 pub(super) async fn search(call: Call<'_>) -> Answer {
     let params = &call.params;
     let terms: Vec<Term> = params.json("Query")?.unwrap_or_default();
-    filters::at_most(filters::MOST_FILTERS, "Query", terms.len())?;
+    at_most(filters::MOST_FILTERS, "Query", terms.len())?;
     let mut vault: Option<VaultId> = None;
     let mut conditions = Vec::new();
     for term in &terms {
@@ -145,7 +145,7 @@ fn condition(term: &Term) -> Result<Option<SnapshotCondition>, WireError> {
         Value::Array(values) => values.as_slice(),
         one => std::slice::from_ref(one),
     };
-    filters::at_most(filters::MOST_VALUES, "Query", given.len())?;
+    at_most(filters::MOST_VALUES, "Query", given.len())?;
     let is_count_right = match operator {
         SnapshotOperator::Between => given.len() == 2,
         SnapshotOperator::In | SnapshotOperator::NotIn => !given.is_empty(),

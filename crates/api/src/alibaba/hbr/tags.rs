@@ -4,7 +4,7 @@ use lifeboat_model::tag::{MOST_TAGS, ResourceKind, Tag};
 use lifeboat_service::{LabelFilter, Labels};
 use serde_json::{Value, json};
 
-use super::{nothing, refuse};
+use super::{at_most, nothing, refuse};
 use crate::alibaba::{Answer, Call, Params, WireError};
 
 const MOST_RESOURCES: usize = 50;
@@ -29,10 +29,7 @@ pub(super) async fn tag(call: Call<'_>) -> Answer {
     if tags.is_empty() {
         return Err(WireError::missing("Tag.1.Key"));
     }
-    if tags.len() > MOST_TAGS {
-        let accepted = format!("At most {MOST_TAGS} tags can be given.");
-        return Err(WireError::invalid("Tag", &tags.len().to_string(), accepted));
-    }
+    at_most(MOST_TAGS, "Tag", tags.len())?;
     call.service.tag(&call.caller, kind, &ids, &tags).await.map_err(|error| refuse(&error))?;
     Ok(nothing())
 }
@@ -44,10 +41,7 @@ pub(super) async fn untag(call: Call<'_>) -> Answer {
     if keys.is_empty() && !is_all {
         return Err(WireError::missing("TagKey.1"));
     }
-    if keys.len() > MOST_TAGS {
-        let accepted = format!("At most {MOST_TAGS} keys can be given.");
-        return Err(WireError::invalid("TagKey", &keys.len().to_string(), accepted));
-    }
+    at_most(MOST_TAGS, "TagKey", keys.len())?;
     call.service.untag(&call.caller, kind, &ids, &keys).await.map_err(|error| refuse(&error))?;
     Ok(nothing())
 }
@@ -80,10 +74,7 @@ fn resources(call: &Call<'_>) -> Result<(ResourceKind, Vec<String>), WireError> 
     if ids.is_empty() {
         return Err(WireError::missing("ResourceId.1"));
     }
-    if ids.len() > MOST_RESOURCES {
-        let accepted = format!("At most {MOST_RESOURCES} resources can be given.");
-        return Err(WireError::invalid("ResourceId", &ids.len().to_string(), accepted));
-    }
+    at_most(MOST_RESOURCES, "ResourceId", ids.len())?;
     Ok((kind(&call.params)?, ids))
 }
 
@@ -94,10 +85,7 @@ pub(super) fn wanted(params: &Params) -> Result<LabelFilter, WireError> {
         let key = tag.required("Key").map_err(|_| WireError::missing(&format!("{place}.Key")))?;
         tags.push((key.to_owned(), tag.text("Value").map(str::to_owned)));
     }
-    if tags.len() > MOST_TAGS {
-        let accepted = format!("At most {MOST_TAGS} tags can be given.");
-        return Err(WireError::invalid("Tag", &tags.len().to_string(), accepted));
-    }
+    at_most(MOST_TAGS, "Tag", tags.len())?;
     Ok(LabelFilter { tags, group: params.text("ResourceGroupId").map(str::to_owned) })
 }
 
