@@ -1,4 +1,7 @@
 //! The outside world: one folder per kind of thing that can be backed up.
 
+pub mod child;
+pub mod endpoint;
 pub mod files;
+pub mod patience;
 pub mod stream;
