@@ -4,4 +4,5 @@ pub mod child;
 pub mod endpoint;
 pub mod files;
 pub mod patience;
+pub mod sql;
 pub mod stream;

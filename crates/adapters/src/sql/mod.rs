@@ -1,0 +1,5 @@
+//! Databases that speak SQL: one folder for each engine, and what they share.
+
+pub mod error;
+
+pub use error::{SqlError, SqlErrorKind};
