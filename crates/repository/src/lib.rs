@@ -14,6 +14,7 @@ pub mod ctx;
 pub mod error;
 pub mod id;
 pub mod index;
+pub mod intake;
 pub mod key;
 mod live;
 pub mod lock;

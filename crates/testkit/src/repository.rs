@@ -12,6 +12,7 @@ use lifeboat_repository::backup::{BackupOptions, BackupReport, ChangeDetection};
 use lifeboat_repository::clock::{Clock, RealPace, Time};
 use lifeboat_repository::config::Version;
 use lifeboat_repository::id::{BlobId, SnapshotId};
+use lifeboat_repository::intake::{Intake, IntakeOptions};
 use lifeboat_repository::key::{KdfCost, KeyOrigin, Password};
 use lifeboat_repository::lock::{Holder, LockGuard, LockMode, LockOptions};
 use lifeboat_repository::pack::Compression;
@@ -113,4 +114,19 @@ pub fn backup(
     let report = repository.backup(&mut source, options(&roots, parent), &lock, &Ctx::default());
     lock.release()?;
     report
+}
+
+/// Takes in what `fill` hands over, below no folder, reads it back, and makes a snapshot of it.
+pub fn take_in<T, E: From<lifeboat_repository::Error>>(
+    repository: &Repository,
+    fill: impl FnOnce(&Intake<'_>) -> Result<T, E>,
+    ctx: &Ctx,
+) -> Result<(BackupReport, T), E> {
+    let lock = lock(repository, LockMode::Shared);
+    let options = IntakeOptions { folder: PathBuf::new(), workers: 2 };
+    let (received, filled) = repository.receive(&options, fill, &lock, ctx)?;
+    received.read_back(repository, ctx)?;
+    let report = received.commit(repository, snapshot_of(&[]), &lock, ctx)?;
+    lock.release()?;
+    Ok((report, filled))
 }

@@ -20,7 +20,7 @@ use crate::id::BlobId;
 use crate::save::{FinishedTree, Saver, TreeStack};
 use crate::tree::{Node, NodeKind, Paused, TreeEncoder, ZoneOffsets};
 
-pub(super) struct Assembler<'a> {
+pub(crate) struct Assembler<'a> {
     saver: &'a Saver<'a>,
     chunks: Sender<ChunkJob>,
     folders: Vec<Folder>,
@@ -40,7 +40,7 @@ struct Folder {
 }
 
 impl<'a> Assembler<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         saver: &'a Saver<'a>,
         zone: &'a ZoneOffsets,
         chunks: Sender<ChunkJob>,
@@ -51,7 +51,7 @@ impl<'a> Assembler<'a> {
     }
 
     /// Assembles to the end; gives the root tree and what it counted.
-    pub(super) fn run(mut self, batches: &Receiver<Batch>) -> Result<(BlobId, BackupReport)> {
+    pub(crate) fn run(mut self, batches: &Receiver<Batch>) -> Result<(BlobId, BackupReport)> {
         for batch in batches {
             self.saver.check()?;
             let outcomes = match batch.outcomes {

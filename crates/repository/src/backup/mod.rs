@@ -54,8 +54,16 @@ pub struct BackupOptions {
 }
 
 /// How many batches may be under way; bounds memory and how far a slow file lets others get ahead.
-const BATCHES_AHEAD: usize = 64;
-const UPLOADERS: usize = 2;
+pub(crate) const BATCHES_AHEAD: usize = 64;
+pub(crate) const UPLOADERS: usize = 2;
+
+/// The parts of the pipeline behind the walk, for what arrives without one.
+pub(crate) mod pipeline {
+    pub(crate) use super::assemble::Assembler;
+    pub(crate) use super::walk::{Batch, Step};
+    pub(crate) use super::work::{ChunkJob, SavedChunk, Worker, drain};
+    pub(crate) use super::{BATCHES_AHEAD, UPLOADERS};
+}
 
 impl Repository {
     /// Saves what `source` yields as a new snapshot. `lock` must be kept fresh meanwhile

@@ -38,7 +38,7 @@ pub enum Change {
 }
 
 impl ItemCounts {
-    pub(super) fn add(&mut self, change: Change) {
+    pub(crate) fn add(&mut self, change: Change) {
         match change {
             Change::New => self.new += 1,
             Change::Changed => self.changed += 1,
@@ -101,7 +101,7 @@ impl BackupReport {
     }
 
     /// The walk's half and the assembler's half of one report.
-    pub(super) fn merge(mut self, other: Self) -> Self {
+    pub(crate) fn merge(mut self, other: Self) -> Self {
         let add = |a: ItemCounts, b: ItemCounts| ItemCounts {
             new: a.new + b.new,
             changed: a.changed + b.changed,
@@ -117,14 +117,14 @@ impl BackupReport {
         self
     }
 
-    pub(super) fn add_saved(&mut self, saved: &SaveCounts) {
+    pub(crate) fn add_saved(&mut self, saved: &SaveCounts) {
         self.data_blobs = saved.data_blobs;
         self.tree_blobs = saved.tree_blobs;
         self.bytes_added = saved.plain_bytes;
         self.bytes_stored = saved.sealed_bytes;
     }
 
-    pub(super) fn to_summary(&self, backup_start: SnapshotTime, backup_end: SnapshotTime) -> SnapshotSummary {
+    pub(crate) fn to_summary(&self, backup_start: SnapshotTime, backup_end: SnapshotTime) -> SnapshotSummary {
         let mut unknown = serde_json::Map::new();
         if self.lost_count > 0 {
             unknown.insert(ITEMS_LOST.to_owned(), self.lost_count.into());

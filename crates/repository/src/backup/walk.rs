@@ -24,7 +24,7 @@ const BATCH_BYTES: u64 = 1 << 20;
 const BATCH_NODE_BYTES: usize = 256 << 10;
 
 /// One step of the walk, for the assembler.
-pub(super) enum Step {
+pub(crate) enum Step {
     Enter {
         node: Box<Node>,
         old_subtree: Option<BlobId>,
@@ -37,9 +37,16 @@ pub(super) enum Step {
 }
 
 /// Some steps, and where the outcomes of their files will come from.
-pub(super) struct Batch {
+pub(crate) struct Batch {
     pub(super) steps: Vec<Step>,
     pub(super) outcomes: Option<Receiver<Vec<FileOutcome>>>,
+}
+
+impl Batch {
+    /// Steps without files that have to be read.
+    pub(crate) fn of(steps: Vec<Step>) -> Self {
+        Self { steps, outcomes: None }
+    }
 }
 
 /// The channels the walk feeds. Dropping them ends the pipeline.

@@ -4,6 +4,7 @@
 //! workers; who finds the offer full, or waits for chunks given away, works on chunks himself. So nobody
 //! waits for work that nobody does.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select, unbounded};
@@ -31,7 +32,7 @@ pub(super) struct FileJob {
 }
 
 /// Files to read, and where to say what came of them.
-pub(super) struct Work {
+pub(crate) struct Work {
     pub(super) jobs: Vec<FileJob>,
     pub(super) reply: Sender<Vec<FileOutcome>>,
     pub(super) chunks: Sender<ChunkJob>,
@@ -49,18 +50,32 @@ pub(super) struct FileOutcome {
 }
 
 /// A blob that any worker may save.
-pub(super) enum ChunkJob {
-    Data { plaintext: Vec<u8>, position: usize, saved: Sender<(usize, Option<SavedChunk>)> },
-    Tree { id: BlobId, plaintext: Vec<u8> },
+pub(crate) enum ChunkJob {
+    Data {
+        plaintext: Vec<u8>,
+        position: usize,
+        saved: Sender<(usize, Option<SavedChunk>)>,
+    },
+    Tree {
+        id: BlobId,
+        plaintext: Vec<u8>,
+    },
+    /// Chunks that lie behind each other, each `piece_bytes` long but the last. Nobody is told of those that could not
+    /// be saved.
+    Pieces {
+        plaintext: Vec<u8>,
+        piece_bytes: NonZeroUsize,
+        saved: Box<dyn FnOnce(Vec<SavedChunk>) + Send>,
+    },
 }
 
-pub(super) struct SavedChunk {
-    id: BlobId,
+pub(crate) struct SavedChunk {
+    pub(crate) id: BlobId,
     /// None of them when the repository had it already.
-    bytes_added: u64,
+    pub(crate) bytes_added: u64,
 }
 
-pub(super) struct Worker<'a> {
+pub(crate) struct Worker<'a> {
     saver: &'a Saver<'a>,
     chunker: &'a Chunker,
     chunks: Receiver<ChunkJob>,
@@ -80,7 +95,7 @@ enum SaveError {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         saver: &'a Saver<'a>,
         chunker: &'a Chunker,
         chunks: Receiver<ChunkJob>,
@@ -92,7 +107,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Works until there are no more files and nobody is left who could offer chunks.
-    pub(super) fn run(mut self, work: &Receiver<Work>) {
+    pub(crate) fn run(mut self, work: &Receiver<Work>) {
         loop {
             if let Ok(chunk) = self.chunks.try_recv() {
                 self.save_chunk(chunk);
@@ -222,30 +237,42 @@ impl<'a> Worker<'a> {
     }
 
     fn save_chunk(&mut self, chunk: ChunkJob) {
-        let (plaintext, kind) = match &chunk {
-            ChunkJob::Data { plaintext, .. } => (plaintext, BlobKind::Data),
-            ChunkJob::Tree { plaintext, .. } => (plaintext, BlobKind::Tree),
+        let plaintext = match chunk {
+            ChunkJob::Data { plaintext, position, saved } => {
+                let result = self.save_blob(BlobKind::Data, BlobId::of(&plaintext), &plaintext);
+                // Whoever does not wait for the result any more has failed at something else.
+                saved.send((position, result)).unwrap_or_default();
+                plaintext
+            }
+            ChunkJob::Tree { id, plaintext } => {
+                self.save_blob(BlobKind::Tree, id, &plaintext);
+                plaintext
+            }
+            ChunkJob::Pieces { plaintext, piece_bytes, saved } => {
+                let pieces = plaintext.chunks(piece_bytes.get());
+                let pieces = pieces.map(|piece| self.save_blob(BlobKind::Data, BlobId::of(piece), piece));
+                if let Some(pieces) = pieces.collect() {
+                    saved(pieces);
+                }
+                plaintext
+            }
         };
-        let id = match &chunk {
-            ChunkJob::Data { plaintext, .. } => BlobId::of(plaintext),
-            ChunkJob::Tree { id, .. } => *id,
-        };
+        if self.spare.len() < MOST_SPARE && plaintext.capacity() <= LARGEST_SPARE_BYTES {
+            self.spare.push(plaintext);
+        }
+    }
+
+    /// None when the repository failed; the saver knows why.
+    fn save_blob(&mut self, kind: BlobKind, id: BlobId, plaintext: &[u8]) -> Option<SavedChunk> {
         let result = self.saver.save(BlobRef { kind, id }, plaintext, &mut self.codec, &mut self.sealed);
         if self.sealed.capacity() > LARGEST_SPARE_BYTES {
             self.sealed = Vec::new();
         }
-        let result = match result {
+        match result {
             Ok(saved) => Some(SavedChunk { id, bytes_added: saved.plain_bytes() }),
             Err(error) => {
                 self.saver.fail(error);
                 None
-            }
-        };
-        if let ChunkJob::Data { plaintext, position, saved } = chunk {
-            // Whoever does not wait for the result any more has failed at something else.
-            saved.send((position, result)).unwrap_or_default();
-            if self.spare.len() < MOST_SPARE && plaintext.capacity() <= LARGEST_SPARE_BYTES {
-                self.spare.push(plaintext);
             }
         }
     }
@@ -270,7 +297,7 @@ impl Blobs {
 }
 
 /// Takes and drops all work until there is no more.
-pub(super) fn drain(work: &Receiver<Work>, chunks: &Receiver<ChunkJob>) {
+pub(crate) fn drain(work: &Receiver<Work>, chunks: &Receiver<ChunkJob>) {
     loop {
         select! {
             recv(chunks) -> chunk => if chunk.is_err() { return },

@@ -84,6 +84,7 @@ pub(crate) struct Saver<'r> {
     uploads: Receiver<PackBuilder>,
     flusher: Mutex<IndexFlusher>,
     failure: Mutex<Option<Error>>,
+    stored: Mutex<Vec<PackId>>,
 }
 
 impl<'r> Saver<'r> {
@@ -108,6 +109,7 @@ impl<'r> Saver<'r> {
             uploads,
             flusher: Mutex::default(),
             failure: Mutex::default(),
+            stored: Mutex::default(),
         }
     }
 
@@ -244,6 +246,11 @@ impl<'r> Saver<'r> {
 
     pub(crate) fn repository(&self) -> &'r Repository {
         self.repository
+    }
+
+    /// The packs that were stored so far.
+    pub(crate) fn take_stored(&self) -> Vec<PackId> {
+        std::mem::take(&mut *locked(&self.stored))
     }
 
     /// Writes the last index file, once all uploads have ended; gives the error that ended them, if any.

@@ -63,6 +63,7 @@ impl Saver<'_> {
     /// Makes the blobs of a stored pack findable: in our index now, in an index file soon.
     pub(super) fn publish(&self, pack: &FinishedPack) -> Result<()> {
         self.saving.get_ahead();
+        locked(&self.stored).push(pack.id);
         self.repository.add_to_index(pack.id, &pack.blobs);
         {
             let mut pending = locked(&self.pending);

@@ -20,6 +20,8 @@ mod faults;
 mod hazards;
 mod index;
 #[cfg(test)]
+mod intake;
+#[cfg(test)]
 mod made;
 #[cfg(test)]
 mod pipeline;
