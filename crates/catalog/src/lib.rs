@@ -16,6 +16,7 @@ mod listings;
 mod migrations;
 mod plans;
 mod policies;
+mod resources;
 mod retention;
 mod roles;
 mod runs;
@@ -40,6 +41,7 @@ pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobPlace, JobRow, Liste
 pub use self::listings::Listing;
 pub use self::plans::{NewPlan, PlanRow};
 pub use self::policies::{BindingRow, PolicyRow, Portion};
+pub use self::resources::{NewResource, ResourceFilter, ResourceRow};
 pub use self::retention::CondemnedVault;
 pub use self::roles::{AttachedDocument, DocumentOwner, RoleRow};
 pub use self::runs::{DueRun, NewRun, RunStart};

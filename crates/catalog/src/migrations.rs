@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0006_listing.sql"),
     include_str!("../migrations/0007_tags.sql"),
     include_str!("../migrations/0008_covering.sql"),
+    include_str!("../migrations/0009_resources.sql"),
 ];
 
 pub(crate) async fn run(db: &Db) -> Result<()> {

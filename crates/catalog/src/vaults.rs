@@ -220,7 +220,8 @@ impl Catalog {
             sql("UPDATE vaults SET state = 'DELETING', updated_at = $1 WHERE account_id = $2 AND id = $3 \
              AND state NOT IN ('DELETING', 'INITIALIZING') \
              AND (is_worm = 0 OR NOT EXISTS (SELECT 1 FROM snapshots s WHERE s.vault_id = vaults.id)) \
-             AND NOT EXISTS (SELECT 1 FROM policies p WHERE p.account_id = $2 AND p.rules LIKE $4)");
+             AND NOT EXISTS (SELECT 1 FROM policies p WHERE p.account_id = $2 AND p.rules LIKE $4) \
+             AND NOT EXISTS (SELECT 1 FROM resources r WHERE r.vault_id = vaults.id)");
         let hide = hide.bind(now).bind(account.number()).bind(id.as_str()).bind(in_rules(id));
         if tx.change(hide).await? == 0 {
             return Ok(false);

@@ -9,6 +9,7 @@ pub mod id;
 pub mod job;
 pub mod plan;
 pub mod policy;
+pub mod resource;
 pub mod retention;
 pub mod schedule;
 pub mod speed_limit;

@@ -20,6 +20,8 @@ mod nouns;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod resources;
+#[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod rows;
