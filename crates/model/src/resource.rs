@@ -224,7 +224,9 @@ mod tests {
     #[test]
     fn what_is_no_id_is_refused_with_what_would_be() {
         let long = format!("rm-{}", "a".repeat(62));
-        for text in ["", "rm-", "r-", "rm", "db-1", "rm-A", "rm-a_b", "r-ä", "rm-a/../b", "r-a b", long.as_str()] {
+        for text in
+            ["", "rm-", "r-", "rm", "db-1", "rm-A", "rm-a_b", "r-ä", "rm-a/../b", "r-a b", long.as_str()]
+        {
             let refused = text.parse::<ResourceId>().unwrap_err().to_string();
             assert!(refused.contains("must be rm- (a database) or r- (a redis)"), "{refused}");
         }

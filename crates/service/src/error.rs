@@ -30,6 +30,8 @@ pub enum Missing {
     AccessKey,
     Document,
     CrossAccount,
+    /// A database or a Redis server.
+    Resource,
 }
 
 impl Missing {

@@ -18,6 +18,7 @@ mod plans;
 mod policies;
 mod rebuild;
 mod reports;
+mod resources;
 mod restores;
 mod retention;
 mod roles;
@@ -54,6 +55,7 @@ pub use self::plans::{NewPlanRequest, NewPlanRule, PlanChange};
 pub use self::policies::{BindingChange, NewBinding, NewPolicyRule, PolicyChange};
 pub use self::rebuild::Rebuilt;
 pub use self::reports::{LinkError, ReportKeys, TempLink};
+pub use self::resources::NewResourceRequest;
 pub use self::restores::NewRestore;
 pub use self::sealer::Sealer;
 pub use self::secret::Secret;
@@ -64,10 +66,11 @@ pub use self::vaults::NewVaultRequest;
 pub use lifeboat_catalog::{
     AccessKeyRow, AccountRow, AttachedDocument, AuditRow, BindingRow, Catalog, ClientRow, CrossAccountRow,
     DocumentOwner, JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow, PolicyRow,
-    Portion, ProtectedResource, RoleRow, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow,
-    SnapshotValue, SnapshotWindow, SourceFigure, TaskRow, UserRow, VaultChange, VaultFilter, VaultRow,
+    Portion, ProtectedResource, ResourceFilter, ResourceRow, RoleRow, SnapshotColumn, SnapshotCondition,
+    SnapshotOperator, SnapshotRow, SnapshotValue, SnapshotWindow, SourceFigure, TaskRow, UserRow,
+    VaultChange, VaultFilter, VaultRow,
 };
-pub use lifeboat_worker::{Entry, Folder, Listing};
+pub use lifeboat_worker::{Entry, Folder, Listing, TestReport};
 
 pub type Result<T> = std::result::Result<T, ServiceError>;
 

@@ -143,6 +143,12 @@ impl Service {
         .await)
     }
 
+    /// What is done for other accounts is for the own keys of the account that the server belongs to.
+    pub(crate) fn must_be_owners_own(&self, caller: &Caller, action: &str) -> Result<()> {
+        self.must_be_owner(caller, action)?;
+        must_be_account(caller, action)
+    }
+
     fn must_be_owner(&self, caller: &Caller, action: &str) -> Result<()> {
         if caller.account == self.root { Ok(()) } else { Err(denied(caller, action)) }
     }

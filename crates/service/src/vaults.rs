@@ -112,6 +112,10 @@ impl Service {
                 format!("a rule of the policy {policy} names the vault {id}; change or delete it first");
             return Err(ServiceError::VaultBound(what));
         }
+        if let Some(resource) = self.catalog.resource_naming_vault(caller.account, id).await? {
+            let what = format!("backups of {resource} go into the vault {id}; remove that resource first");
+            return Err(ServiceError::VaultBound(what));
+        }
         if self.catalog.begin_vault_deletion(caller.account, id, now).await? {
             self.wake.notify_one();
             return Ok(());

@@ -10,6 +10,7 @@ mod import;
 mod progress;
 mod prune;
 mod report;
+mod resource;
 mod restore;
 mod rules;
 mod speed;
@@ -24,6 +25,7 @@ pub use self::import::{
 pub use self::progress::Progress;
 pub use self::prune::{PruneOrder, prune};
 pub use self::report::{ItemLog, error_file, make_reports, report_files};
+pub use self::resource::{AddressError, TestError, TestReport, resource_address, test_resource};
 pub use self::restore::{RestoreOrder, restore};
 pub use self::vault::{VaultAccess, create_vault};
 use lifeboat_model::time::Millis;

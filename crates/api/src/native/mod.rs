@@ -10,6 +10,7 @@ mod jobs;
 mod openapi;
 mod plans;
 mod policies;
+mod protected;
 mod resources;
 mod restores;
 mod routes;
@@ -38,7 +39,8 @@ pub use self::policies::{
     Binding, CreatedPolicy, ExecutePolicy, KeptPeriod, KeptPeriodKind, NewBinding, NewPolicy, NewRule,
     Policy, Rule,
 };
-pub use self::resources::Resource;
+pub use self::protected::ProtectedResource;
+pub use self::resources::{Engine, NewResource, Resource, ResourceTest};
 pub use self::restores::{Conflict, CreatedRestore, NewRestore};
 pub use self::routes::operations;
 pub use self::snapshots::Snapshot;

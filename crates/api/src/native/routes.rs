@@ -8,8 +8,8 @@ use http::{Method, StatusCode};
 use schemars::{Schema, SchemaGenerator};
 
 use super::{
-    Answer, Call, List, Nothing, access, clients, jobs, plans, policies, resources, restores, snapshots,
-    vaults,
+    Answer, Call, List, Nothing, access, clients, jobs, plans, policies, protected, resources, restores,
+    snapshots, vaults,
 };
 use crate::alibaba::WireError;
 
@@ -56,6 +56,7 @@ const JOBS: &[Field] = &[
     field("state", "Only jobs in this state, such as RUNNING"),
 ];
 const KEYS: &[Field] = &[field("user", "Only keys of this user")];
+const RESOURCES: &[Field] = &[PAGE, PAGE_SIZE, field("kind", "Only of this kind: database or redis")];
 const PAGES: &[Field] = &[PAGE, PAGE_SIZE];
 
 /// `method path [actions] (query) handler(Body) -> Answer, summary`
@@ -134,8 +135,18 @@ pub(super) static ROUTES: &[Route] = routes! {
         "Ask a restore job to stop";
     GET "/clients" ["hbr:DescribeBackupClients"] (NONE) clients::list[Nothing] -> List<clients::Client>,
         "List the machines whose files can be backed up";
-    GET "/resources" ["hbr:ListProtectedResources"] (NONE) resources::list[Nothing] -> List<resources::Resource>,
-        "List what is backed up, or once was";
+    GET "/protected-resources" ["hbr:ListProtectedResources"] (NONE)
+        protected::list[Nothing] -> List<protected::ProtectedResource>, "List what is backed up, or once was";
+    POST "/resources" ["lifeboat:CreateResource"] (NONE) resources::create[resources::NewResource] -> resources::Resource,
+        "Add a database or a Redis server, so that it can be backed up";
+    GET "/resources" ["lifeboat:ListResources"] (RESOURCES) resources::list[Nothing] -> List<resources::Resource>,
+        "List databases and Redis servers, oldest first";
+    GET "/resources/{resource}" ["lifeboat:GetResource"] (NONE) resources::show[Nothing] -> resources::Resource,
+        "Show a database or a Redis server";
+    POST "/resources/{resource}/test" ["lifeboat:TestResource"] (NONE)
+        resources::test[Nothing] -> resources::ResourceTest, "Connect, and tell what is missing for backups";
+    DELETE "/resources/{resource}" ["lifeboat:DeleteResource"] (NONE) resources::remove[Nothing] -> Nothing,
+        "Forget a database or a Redis server; its backups stay";
     POST "/accounts" ["ram:CreateAccount"] (NONE) access::create_account[access::NewAccount] -> access::Credentials,
         "Make an account, with a key of its own";
     GET "/accounts" ["ram:ListAccounts"] (NONE) access::accounts[Nothing] -> List<access::Account>, "List accounts";

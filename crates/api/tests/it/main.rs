@@ -30,6 +30,8 @@ mod registry;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
+mod resources;
+#[cfg(test)]
 mod restarts;
 #[cfg(test)]
 mod retention;

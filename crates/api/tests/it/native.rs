@@ -17,7 +17,12 @@ use super::world::World;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks for an operation by its path in the table; ids take the places in it.
-async fn ask(world: &World, (method, path): (&str, &str), ids: &[&str], body: &Value) -> (u16, Value) {
+pub(crate) async fn ask(
+    world: &World,
+    (method, path): (&str, &str),
+    ids: &[&str],
+    body: &Value,
+) -> (u16, Value) {
     answer(world, &request(world, (method, path), ids, body)).await
 }
 
@@ -204,6 +209,8 @@ async fn things(world: &World) -> Vec<(&'static str, String)> {
     until(world, "/jobs/{job}", &job, ("state", "FAILED")).await;
     world.service.create_user(&owner, "victim", None).await.unwrap();
     let key = world.service.create_access_key(&owner, Some("victim")).await.unwrap();
+    let new = json!({"resource_id": "r-mine", "engine": "redis", "url": "redis://127.0.0.1:1"});
+    ok(world, ("POST", "/resources"), &[], &new).await;
     vec![
         ("{vault}", vault),
         ("{plan}", plan),
@@ -212,6 +219,7 @@ async fn things(world: &World) -> Vec<(&'static str, String)> {
         ("{source}", world.root.instance.to_string()),
         ("{access_key}", key.id),
         ("{user}", "victim".to_owned()),
+        ("{resource}", "r-mine".to_owned()),
     ]
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod key;
 pub(crate) mod patterns;
 pub(crate) mod policy;
 pub(crate) mod remote;
+pub(crate) mod resource;
 pub(crate) mod restore;
 pub(crate) mod server;
 pub(crate) mod snapshots;
@@ -125,6 +126,10 @@ mod tests {
             "lifeboat policy create nightly --vault docs --schedule C|0|0_0_3_*_*_? --keep-days 7 --first-of-month 365",
             "lifeboat policy bind po-1 /home /etc -e *.o --client c-1",
             "lifeboat client list",
+            "lifeboat resource add database rm-shop --engine mariadb --url - --vault docs --account 1",
+            "lifeboat resource add redis r-cache --cluster --url redis://h",
+            "lifeboat resource list --protected",
+            "lifeboat resource test rm-shop",
             "lifeboat account add branch",
             "lifeboat user add alice --password-file f",
             "lifeboat user attach alice @document.json --as document",

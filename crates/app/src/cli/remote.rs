@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::access::{AccessKeyArgs, AccountArgs, AuditArgs, RoleArgs, UserArgs};
 use super::policy::PolicyArgs;
+use super::resource::ResourceArgs;
 use super::server::DataArgs;
 
 /// Commands that ask a server.
@@ -295,18 +296,5 @@ pub(crate) struct ClientArgs {
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum ClientAction {
     /// List them
-    List,
-}
-
-/// Look at what a server backs up
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ResourceArgs {
-    #[command(subcommand)]
-    pub(crate) action: ResourceAction,
-}
-
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub(crate) enum ResourceAction {
-    /// List what has a plan or a snapshot, and how many
     List,
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(app: &App, command: &RemoteCommand) -> anyhow::Result<Status> 
         RemoteCommand::Job(args) => jobs::run(&remote, &args.action),
         RemoteCommand::RestoreJob(args) => restores::run(&remote, &args.action),
         RemoteCommand::Client(args) => clients::run(&remote, args.action),
-        RemoteCommand::Resource(args) => resources::run(&remote, args.action),
+        RemoteCommand::Resource(args) => resources::run(&remote, &args.action),
         RemoteCommand::Account(args) => access::account(&remote, &args.action),
         RemoteCommand::User(args) => access::user(&remote, &args.action),
         RemoteCommand::AccessKey(args) => access::key(&remote, &args.action),

@@ -58,7 +58,10 @@ async fn an_id_is_taken_for_everybody_and_read_by_its_account_alone(place: Place
     }
     catalog.set_resource_version(&id("rm-1"), "10.11", NOW.plus(1)).await.unwrap();
     let found = catalog.resource(world.account, &id("rm-1")).await.unwrap().unwrap();
-    assert_eq!((found.engine, found.state, found.is_cluster), (Engine::Mariadb, ResourceState::Running, false));
+    assert_eq!(
+        (found.engine, found.state, found.is_cluster),
+        (Engine::Mariadb, ResourceState::Running, false)
+    );
     assert_eq!((found.address, found.url.as_str()), (address, "sealed"));
     assert_eq!((found.vault, found.instance.as_deref()), (Some(world.vault), Some("{}")));
     assert_eq!((found.version.as_deref(), found.policy), (Some("10.11"), None));
@@ -71,7 +74,9 @@ async fn resources_are_filtered_and_counted(place: Place) {
     let catalog = open(&place).await;
     let world = World::make(&catalog).await;
     for (number, (name, engine)) in
-        [("rm-b", Engine::Postgresql), ("r-a", Engine::Redis), ("rm-a", Engine::Mariadb)].into_iter().enumerate()
+        [("rm-b", Engine::Postgresql), ("r-a", Engine::Redis), ("rm-a", Engine::Mariadb)]
+            .into_iter()
+            .enumerate()
     {
         let now = NOW.plus(i64::try_from(number).unwrap());
         catalog.insert_resource(resource(name, world.account, engine), now).await.unwrap();

@@ -1,5 +1,8 @@
 //! The commands that ask a server: the whole chain by them alone, and what they say when something is wrong.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use super::Server;
@@ -48,13 +51,13 @@ fn commands_alone_back_up_and_bring_back() {
     assert!(shown.contains("progress          100.00%"), "{shown}");
     server.ask(&["job", "watch", jobs[0]["job_id"].as_str().unwrap()]).ok();
     for list in [
-        ["vault", "list"],
-        ["plan", "list"],
-        ["restore-job", "list"],
-        ["client", "list"],
-        ["resource", "list"],
+        &["vault", "list"][..],
+        &["plan", "list"],
+        &["restore-job", "list"],
+        &["client", "list"],
+        &["resource", "list", "--protected"],
     ] {
-        let lines = server.ask(&list).ok().text().lines().count();
+        let lines = server.ask(list).ok().text().lines().count();
         assert_eq!(lines, 3, "{list:?}: headings, a rule and a row");
     }
 }
@@ -104,4 +107,38 @@ fn whoever_asks_wrongly_is_told_what_to_do() {
         let told = server.ask(arguments).expect_code(1).stderr;
         assert!(told.contains(said), "{arguments:?}: {told}");
     }
+}
+
+#[test]
+fn a_resource_is_added_without_its_url_in_a_list_of_processes_and_shown_without_its_password() {
+    let server = Server::start();
+    let (url, root) = (format!("http://{}", server.address), server.sandbox.arg("data/root.json"));
+    let add = ["resource", "add", "database", "rm-shop", "--engine", "mariadb", "--url", "-"];
+    let mut command =
+        server.sandbox.command(&[&add[..], &["--server", &url, "--credentials", &root]].concat());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"mysql://ada:geheim@127.0.0.1:1/shop\n").unwrap();
+    assert_eq!(Ran::new(child.wait_with_output().unwrap()).ok().text(), "added resource rm-shop");
+
+    let redis =
+        ["resource", "add", "redis", "r-cache", "--cluster", "--server", &url, "--credentials", &root];
+    let variables = [("LIFEBOAT_RESOURCE_URL", "redis://:geheim@127.0.0.1:1")];
+    server.sandbox.run_with(&variables, &redis).ok();
+    let said = server.sandbox.run(&redis).expect_code(1).stderr;
+    assert!(said.contains("--url or LIFEBOAT_RESOURCE_URL"), "{said}");
+    let said = server.sandbox.run_with(&variables, &redis).expect_code(1).stderr;
+    assert!(said.contains("the id r-cache is taken on this server"), "{said}");
+
+    let listed = server.ask(&["resource", "list"]).ok().text();
+    assert!(listed.contains("mysql://ada@127.0.0.1:1/shop"), "{listed}");
+    let shown = server.ask(&["resource", "show", "r-cache"]).ok().text();
+    assert!(shown.contains("is cluster        yes"), "{shown}");
+    let tested = server.ask(&["resource", "test", "r-cache"]).expect_code(1);
+    assert!(tested.text().contains("r-cache cannot be backed up as it is"), "{}", tested.text());
+    server.ask(&["resource", "remove", "rm-shop"]).ok();
+    let rest = server.ask_json(&["resource", "list"]);
+    assert_eq!((rest.as_array().unwrap().len(), &rest[0]["resource_id"]), (1, &"r-cache".into()));
+    let log = server.log();
+    let all = [listed, shown, tested.text(), tested.stderr, rest.to_string(), log].concat();
+    assert!(!all.contains("geheim"), "{all}");
 }

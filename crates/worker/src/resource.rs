@@ -1,0 +1,123 @@
+//! Databases and Redis servers: what their URLs say, and whether they can be backed up.
+//!
+//! Nothing that is returned, logged or printed in here holds a password.
+
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use lifeboat_adapters::endpoint::{Endpoint, EndpointError};
+use lifeboat_model::resource::{Address, Engine};
+use lifeboat_repository::Ctx;
+
+const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
+const MOST_URL_BYTES: usize = 4096;
+
+/// Why a text is not the URL of a resource. It does not repeat the text.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    #[error(transparent)]
+    Url(#[from] EndpointError),
+    #[error("a URL of {0} begins with {1}:// or {2}://")]
+    Scheme(Engine, &'static str, &'static str),
+    #[error("the URL names neither a host nor a socket")]
+    NoHost,
+    #[error("a URL has {MOST_URL_BYTES} bytes at most")]
+    TooLong,
+}
+
+/// What a resource has told of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestReport {
+    pub version: Option<String>,
+    /// What is missing for backups, in plain words.
+    pub remarks: Vec<String>,
+}
+
+/// Why a resource could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("nobody answers at {address}")]
+    Unreachable {
+        address: Address,
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+/// Where a resource is, of what may be shown of its URL.
+pub fn resource_address(engine: Engine, url: &str) -> Result<Address, AddressError> {
+    if url.len() > MOST_URL_BYTES {
+        return Err(AddressError::TooLong);
+    }
+    let endpoint: Endpoint = url.parse()?;
+    let [first, second] = engine.schemes();
+    if endpoint.scheme != first && endpoint.scheme != second {
+        return Err(AddressError::Scheme(engine, first, second));
+    }
+    let host = endpoint.socket_path().unwrap_or(&endpoint.host).to_owned();
+    if host.is_empty() {
+        return Err(AddressError::NoHost);
+    }
+    Ok(Address {
+        scheme: endpoint.scheme,
+        user: endpoint.user,
+        host,
+        port: endpoint.port.unwrap_or_else(|| engine.default_port()),
+        database: Some(endpoint.path).filter(|path| !path.is_empty()),
+    })
+}
+
+/// Connects to a resource and asks whether it can be backed up.
+pub fn test_resource(engine: Engine, url: &str, _ctx: &Ctx) -> Result<TestReport, TestError> {
+    let address = resource_address(engine, url)?;
+    match connect(&address) {
+        Ok(()) => Ok(TestReport::default()),
+        Err(cause) => Err(TestError::Unreachable { address, cause }),
+    }
+}
+
+fn connect(address: &Address) -> std::io::Result<()> {
+    if address.host.starts_with('/') {
+        return UnixStream::connect(&address.host).map(drop);
+    }
+    let mut last = std::io::Error::other("the host has no address");
+    for place in (address.host.as_str(), address.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&place, CONNECTS_WITHIN) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_url_without_its_secrets() {
+        let shown = |engine, url: &str| resource_address(engine, url).unwrap().to_string();
+        let url = "postgresql://jo:geheim@db/shop?sslkey=geheim";
+        assert_eq!(shown(Engine::Postgresql, url), "postgresql://jo@db:5432/shop");
+        assert_eq!(shown(Engine::Redis, "rediss://:geheim@[::1]:7000"), "rediss://[::1]:7000");
+        let socket = resource_address(Engine::Mariadb, "mysql://jo@localhost/?socket=/run/my.sock").unwrap();
+        assert_eq!((socket.host.as_str(), socket.database), ("/run/my.sock", None));
+    }
+
+    #[test]
+    fn what_is_no_url_of_the_engine_is_refused_without_being_repeated() {
+        let long = format!("redis://geheim/{}", "x".repeat(5000));
+        for (engine, url) in [
+            (Engine::Postgresql, "mysql://geheim@db"),
+            (Engine::Redis, "redis://"),
+            (Engine::Redis, "geheim"),
+            (Engine::Redis, long.as_str()),
+        ] {
+            let refused = resource_address(engine, url).unwrap_err();
+            assert!(!format!("{refused} {refused:?}").contains("geheim"), "{refused}");
+        }
+    }
+}
