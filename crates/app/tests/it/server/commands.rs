@@ -118,7 +118,7 @@ fn a_resource_is_added_without_its_url_in_a_list_of_processes_and_shown_without_
         server.sandbox.command(&[&add[..], &["--server", &url, "--credentials", &root]].concat());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"mysql://ada:geheim@127.0.0.1:1/shop\n").unwrap();
-    assert_eq!(Ran::new(child.wait_with_output().unwrap()).ok().text(), "added resource rm-shop");
+    assert_eq!(Ran::new(child.wait_with_output().unwrap()).ok().text(), "added resource rm-shop\n");
 
     let redis =
         ["resource", "add", "redis", "r-cache", "--cluster", "--server", &url, "--credentials", &root];
@@ -127,7 +127,7 @@ fn a_resource_is_added_without_its_url_in_a_list_of_processes_and_shown_without_
     let said = server.sandbox.run(&redis).expect_code(1).stderr;
     assert!(said.contains("--url or LIFEBOAT_RESOURCE_URL"), "{said}");
     let said = server.sandbox.run_with(&variables, &redis).expect_code(1).stderr;
-    assert!(said.contains("the id r-cache is taken on this server"), "{said}");
+    assert!(said.contains("The id r-cache is taken on this server"), "{said}");
 
     let listed = server.ask(&["resource", "list"]).ok().text();
     assert!(listed.contains("mysql://ada@127.0.0.1:1/shop"), "{listed}");
