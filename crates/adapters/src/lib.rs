@@ -4,5 +4,6 @@ pub mod child;
 pub mod endpoint;
 pub mod files;
 pub mod patience;
+pub mod redis;
 pub mod sql;
 pub mod stream;

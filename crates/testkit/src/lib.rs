@@ -5,6 +5,7 @@ pub mod digest;
 pub mod fuzz;
 pub mod postgres;
 pub mod random;
+pub mod redis;
 pub mod repository;
 pub mod restic;
 pub mod soak;

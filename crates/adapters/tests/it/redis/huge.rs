@@ -1,0 +1,1 @@
+//! Values of any size within little memory.
