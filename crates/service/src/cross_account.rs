@@ -72,7 +72,7 @@ impl Service {
     ) -> Result<()> {
         let Some(to) = to else { return Ok(()) };
         // The server itself asks, on nobody's network.
-        let here = RequestContext { source_ip: Ipv4Addr::LOCALHOST.into(), is_secure: true, vault: None };
+        let here = RequestContext { source_ip: Ipv4Addr::LOCALHOST.into(), is_secure: true, resource: None };
         self.assume(managing, to, action, &here).await
     }
 

@@ -1,15 +1,21 @@
-//! The dialect of Alibaba Cloud: RPC over one path, where `Version` names the product and `Action` the operation.
+//! The dialect of Alibaba Cloud: RPC over one path, where `Version` names the product and `Action` the operation. Two
+//! products may have operations of one name.
 //!
 //! A request is parsed, its signature and freshness verified, its nonce burnt, its action looked up, its caller's right
 //! to it decided, and only then its parameters are read. Every reply has a body with a code, also every refusal.
 
 mod error;
 mod hbr;
+mod kvstore;
 mod params;
+mod rds;
 mod reply;
 mod sign;
 
+use std::pin::Pin;
+
 use http::{Method, StatusCode};
+use lifeboat_model::filter::Page;
 use lifeboat_model::time::Millis;
 use lifeboat_service::{Caller, RequestContext, Service};
 use serde_json::{Value, json};
@@ -19,7 +25,9 @@ pub use self::hbr::ACTIONS as HBR_ACTIONS;
 pub use self::hbr::filters::{BACKUP_KEYS, Key, Keys, RESTORE_KEYS, conditions};
 pub(crate) use self::hbr::resources::{protected_id, resource_id};
 pub(crate) use self::hbr::{is_on_one_vault, refuse};
+pub use self::kvstore::ACTIONS as KVSTORE_ACTIONS;
 pub use self::params::Params;
+pub use self::rds::ACTIONS as RDS_ACTIONS;
 pub use self::reply::{Format, to_xml};
 pub use self::sign::{KeyPair, Signed, SigningError, sign};
 use crate::http_types::{Note, Reply, Request};
@@ -40,6 +48,51 @@ pub(crate) struct Call<'a> {
 }
 
 pub(crate) type Answer = Result<Value, WireError>;
+
+type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// What is served under one version.
+struct Product {
+    version: &'static str,
+    /// What policy documents call it.
+    name: &'static str,
+    /// Of answers to the older signature where the request does not say.
+    default_format: Format,
+    actions: &'static [&'static str],
+    /// Answers one of `actions`.
+    answer: for<'a> fn(&'a str, Call<'a>) -> Answering<'a>,
+    /// Adds what each answer begins with.
+    envelope: fn(Value) -> Value,
+    /// The one thing that an operation is about, as policy documents name it; `None` when it is about all.
+    subject: fn(&str, &Params) -> Option<String>,
+}
+
+const PRODUCTS: [&Product; 3] = [&hbr::PRODUCT, &rds::PRODUCT, &kvstore::PRODUCT];
+
+impl Product {
+    fn of(version: &str) -> Option<&'static Self> {
+        PRODUCTS.into_iter().find(|product| product.version == version)
+    }
+}
+
+/// Makes `answer` and `ACTIONS` of the rows, so that both know the same operations.
+macro_rules! operations {
+    ($call:ident => $($action:literal => $answer:expr,)*) => {
+        /// All operations.
+        pub const ACTIONS: &[&str] = &[$($action),*];
+
+        /// Answers an operation that is known.
+        fn answer<'a>(action: &'a str, $call: Call<'a>) -> Answering<'a> {
+            Box::pin(async move {
+                match action {
+                    $($action => $answer,)*
+                    _ => Err(super::unknown_action(action)),
+                }
+            })
+        }
+    };
+}
+use operations;
 
 /// Answers a request. `request_id` is unique.
 pub async fn handle(service: &Service, request: &Request, request_id: &str) -> (Reply, Note) {
@@ -73,9 +126,10 @@ fn format_of(request: &Request) -> Format {
     // What cannot be decoded is refused below, in the format of the query as far as that can be read.
     let is_readable =
         params.decode(request.query.as_bytes()).and_then(|()| params.decode(&request.body)).is_ok();
+    let product = params.text("Version").and_then(Product::of);
     match params.text("Format") {
         None if !is_readable => Format::Json,
-        text => Format::of(text),
+        text => Format::of(text, product.map_or(Format::Xml, |product| product.default_format)),
     }
 }
 
@@ -89,26 +143,26 @@ async fn answer(
     let signed = Signed::read(request)?;
     let caller = authenticate(service, &signed).await?;
     note.caller(&caller);
-    if signed.version != hbr::VERSION {
+    let product = Product::of(&signed.version).ok_or_else(|| {
         let what = format!("The version {:?} is not one of a product that is served here.", signed.version);
-        return Err(WireError::bad_request("InvalidVersion", what));
-    }
-    if !hbr::ACTIONS.contains(&signed.action.as_str()) {
+        WireError::bad_request("InvalidVersion", what)
+    })?;
+    if !product.actions.contains(&signed.action.as_str()) {
         return Err(unknown_action(&signed.action));
     }
     note.action = Some(signed.action.clone());
     let context = RequestContext {
         source_ip: request.peer,
         is_secure: request.is_secure,
-        vault: hbr::vault_of(&signed.action, &signed.params),
+        resource: (product.subject)(&signed.action, &signed.params),
     };
-    let action = format!("{}:{}", hbr::NAME, signed.action);
-    let permit = service.authorize(&caller, &action, &context).await.map_err(|error| hbr::refuse(&error))?;
+    let action = format!("{}:{}", product.name, signed.action);
+    let permit = service.authorize(&caller, &action, &context).await.map_err(|error| refuse(&error))?;
     let subject = subject(&signed.params);
     let scheme = if request.is_secure { "https" } else { "http" };
     let origin = format!("{scheme}://{}", request.header("host").unwrap_or_default());
     let call = Call { service, caller, action: &action, context: &context, params: signed.params, origin };
-    let answered = hbr::answer(&signed.action, call).await;
+    let answered = (product.answer)(&signed.action, call).await;
     let (made, refusal) = match &answered {
         Ok(body) => (subject_of(body), None),
         Err(error) => (String::new(), Some(error.code.as_str())),
@@ -118,11 +172,12 @@ async fn answer(
         // What was done is done; its row in the audit log says that it was begun.
         tracing::error!(error = %error, "cannot note the outcome of {action}");
     }
-    Ok((signed.action, with_request_id(answered?, request_id)))
+    let body = (product.envelope)(answered?);
+    Ok((signed.action, with_request_id(body, request_id)))
 }
 
 /// Ids that the audit log keeps of requests and answers.
-const SUBJECTS: [&str; 13] = [
+const SUBJECTS: [&str; 17] = [
     "VaultId",
     "PlanId",
     "JobId",
@@ -136,6 +191,10 @@ const SUBJECTS: [&str; 13] = [
     "CrossAccountUserId",
     "CrossAccountRoleName",
     "TaskId",
+    "DBInstanceId",
+    "BackupId",
+    "BackupJobId",
+    "BackupJobID",
 ];
 
 /// What a request is about, as far as it says.
@@ -171,7 +230,7 @@ fn check_target(request: &Request) -> Result<(), WireError> {
 pub(crate) async fn authenticate(service: &Service, signed: &Signed) -> Result<Caller, WireError> {
     let unknown =
         || WireError::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found.");
-    let key = service.signing_key(&signed.access_key_id).await.map_err(|error| hbr::refuse(&error))?;
+    let key = service.signing_key(&signed.access_key_id).await.map_err(|error| refuse(&error))?;
     let key = key.ok_or_else(unknown)?;
     signed
         .verify(key.secret.expose())
@@ -189,8 +248,7 @@ pub(crate) async fn authenticate(service: &Service, signed: &Signed) -> Result<C
     }
     // For as long as a request of that time could still be fresh.
     let expires = now.plus(2 * MOST_SKEW_MILLIS);
-    let is_new =
-        service.burn_nonce(&key.id, &signed.nonce, expires).await.map_err(|error| hbr::refuse(&error))?;
+    let is_new = service.burn_nonce(&key.id, &signed.nonce, expires).await.map_err(|error| refuse(&error))?;
     if !is_new {
         return Err(WireError::bad_request(
             "SignatureNonceUsed",
@@ -200,12 +258,47 @@ pub(crate) async fn authenticate(service: &Service, signed: &Signed) -> Result<C
     Ok(Caller { account: key.account, user: key.user, access_key_id: key.id })
 }
 
+/// Leaves out what is null: a field is there when something stands behind it.
+fn present(fields: Value) -> Value {
+    match fields {
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect())
+        }
+        other => other,
+    }
+}
+
+/// A moment as most products write it.
+fn utc(time: Millis) -> String {
+    jiff::Timestamp::from(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 fn with_request_id(body: Value, request_id: &str) -> Value {
     let Value::Object(fields) = body else { return json!({ "RequestId": request_id }) };
     let mut all = serde_json::Map::new();
     all.insert("RequestId".to_owned(), request_id.into());
     all.extend(fields);
     Value::Object(all)
+}
+
+impl Call<'_> {
+    /// A parameter that is one of some words.
+    fn one_of(&self, name: &str, accepted: &[&str]) -> Result<Option<&str>, WireError> {
+        match self.params.text(name) {
+            Some(value) if !accepted.contains(&value) => {
+                Err(WireError::invalid(name, value, format!("It must be {}.", accepted.join(" or "))))
+            }
+            value => Ok(value),
+        }
+    }
+
+    /// PageNumber and PageSize: 30 rows, unless as many are asked for, `most` at most.
+    fn page_of(&self, most: i64) -> Result<Page, WireError> {
+        let number = self.params.number("PageNumber", 1, 1_000_000_000)?.unwrap_or(1);
+        let size = self.params.number("PageSize", 1, most)?.unwrap_or(30);
+        let to_u32 = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(Page { number: to_u32(number), size: to_u32(size) })
+    }
 }
 
 impl WireError {

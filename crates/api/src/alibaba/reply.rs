@@ -14,11 +14,12 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format a version 1 request asks for; what is none of the two is the gateway's default.
-    pub fn of(text: Option<&str>) -> Self {
+    /// The format a version 1 request asks for; what is none of the two is the product's default.
+    pub(super) fn of(text: Option<&str>, default: Self) -> Self {
         match text {
             Some(text) if text.eq_ignore_ascii_case("json") => Self::Json,
-            _ => Self::Xml,
+            Some(text) if text.eq_ignore_ascii_case("xml") => Self::Xml,
+            _ => default,
         }
     }
 

@@ -161,7 +161,10 @@ async fn permits(call: &Call<'_>, route: &Route, request: &Request) -> Result<Ve
     let context = RequestContext {
         source_ip: request.peer,
         is_secure: request.is_secure,
-        vault: call.vault().filter(|_| is_on_one_vault(route.action())),
+        resource: call
+            .vault()
+            .filter(|_| is_on_one_vault(route.action()))
+            .map(|vault| format!("vault/{vault}")),
     };
     let mut permits = Vec::new();
     for action in route.actions {

@@ -10,6 +10,8 @@ mod corpus;
 #[cfg(test)]
 mod crossing;
 #[cfg(test)]
+mod dialects;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;

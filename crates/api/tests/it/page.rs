@@ -1,5 +1,6 @@
-//! `docs/wire/hbr.md` as data: what each operation reads and sends, and when it leaves a field out; and [`Seen`], which
-//! holds every answer of every test against that.
+//! The pages of `docs/wire` as data: what each operation reads and sends, and when it leaves a field out; and [`Seen`],
+//! which holds every answer of every test against that. Operations of databases have the name of their product in front,
+//! as in `rds:CreateBackup`, because two products have operations of one name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -8,7 +9,9 @@ use serde_json::{Map, Value};
 
 pub(crate) static PAGE: LazyLock<Page> = LazyLock::new(Page::read);
 
-const PLACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/wire/hbr.md");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/wire");
+/// Pages, and what the names of their operations begin with here.
+const PAGES: [(&str, &str); 3] = [("hbr.md", ""), ("rds.md", "rds:"), ("tair.md", "kvstore:")];
 
 /// A field as the page has it.
 #[derive(Clone, Debug)]
@@ -59,18 +62,30 @@ pub(crate) struct Parameter {
 pub(crate) struct Page {
     fields: BTreeMap<String, Vec<Field>>,
     parameters: BTreeMap<String, Vec<Parameter>>,
-    /// Fields of every answer.
-    envelope: Vec<Field>,
+    /// Fields of every answer, by what the names of operations begin with.
+    envelopes: BTreeMap<&'static str, Vec<Field>>,
+}
+
+/// What the name of an operation begins with that tells its product.
+pub(crate) fn prefix(action: &str) -> &str {
+    action.find(':').map_or("", |at| &action[..=at])
 }
 
 impl Page {
     fn read() -> Self {
         let mut page = Self::default();
+        for (name, prefix) in PAGES {
+            page.add(&std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap(), prefix);
+        }
+        page
+    }
+
+    fn add(&mut self, text: &str, prefix: &'static str) {
+        let page = self;
         let (mut actions, mut rows, mut table) = (Vec::new(), String::new(), String::new());
-        let text = std::fs::read_to_string(PLACE).unwrap();
         for line in text.lines() {
             if let Some(heading) = line.strip_prefix("## ") {
-                actions = quoted(heading).map(str::to_owned).collect();
+                actions = quoted(heading).map(|action| format!("{prefix}{action}")).collect();
                 for action in &actions {
                     page.fields.entry(action.clone()).or_default();
                     page.parameters.entry(action.clone()).or_default();
@@ -79,7 +94,7 @@ impl Page {
             } else if line.starts_with("Rows are in ") {
                 let list = quoted(line).next().unwrap();
                 rows = format!("{list}.");
-                page.add_fields(&actions, &[field(list, "box", "never")]);
+                page.add_fields((prefix, &actions), &[field(list, "box", "never")]);
             } else if line.starts_with("|---") {
             } else if let Some(cells) = line.strip_prefix('|') {
                 let cells = cells.trim_end_matches('|').replace("\\|", " or ");
@@ -90,7 +105,7 @@ impl Page {
                         let fields: Vec<_> = quoted(names)
                             .map(|name| field(&format!("{rows}{name}"), shape, absent))
                             .collect();
-                        page.add_fields(&actions, &fields);
+                        page.add_fields((prefix, &actions), &fields);
                     }
                     ("parameter", [names, shape, _]) => {
                         for action in &actions {
@@ -107,20 +122,20 @@ impl Page {
                 table.clear();
             }
         }
-        page
     }
 
-    fn add_fields(&mut self, actions: &[String], fields: &[Field]) {
+    fn add_fields(&mut self, (prefix, actions): (&'static str, &[String]), fields: &[Field]) {
         if actions.is_empty() {
-            self.envelope.extend_from_slice(fields);
+            self.envelopes.entry(prefix).or_default().extend_from_slice(fields);
         }
         for action in actions {
             self.fields.get_mut(action).unwrap().extend_from_slice(fields);
         }
     }
 
-    pub(crate) fn actions(&self) -> impl Iterator<Item = &str> {
-        self.fields.keys().map(String::as_str)
+    /// The operations of a product.
+    pub(crate) fn actions(&self, product: &str) -> impl Iterator<Item = &str> {
+        self.fields.keys().map(String::as_str).filter(move |action| prefix(action) == product)
     }
 
     pub(crate) fn parameters(&self, action: &str) -> &[Parameter] {
@@ -129,7 +144,8 @@ impl Page {
 
     /// What an operation may send.
     fn fields(&self, action: &str) -> impl Iterator<Item = &Field> {
-        self.fields.get(action).into_iter().flatten().chain(&self.envelope)
+        let envelope = self.envelopes.get(prefix(action));
+        self.fields.get(action).into_iter().chain(envelope).flatten()
     }
 }
 
@@ -207,13 +223,13 @@ impl Seen {
         self.wrong.extend(other.wrong.iter().cloned());
     }
 
-    /// What the page promises and nobody has seen: another value of what is not constant, a row without what may be
+    /// What the page of a product promises and nobody has seen: another value of what is not constant, a row without what may be
     /// absent; and a constant that was none.
-    pub(crate) fn unproven(&self) -> Vec<String> {
+    pub(crate) fn unproven(&self, product: &str) -> Vec<String> {
         let mut unproven = Vec::new();
-        for (action, fields) in &PAGE.fields {
-            for field in fields {
-                let key = (action.clone(), field.path.clone());
+        for action in PAGE.actions(product) {
+            for field in PAGE.fields.get(action).into_iter().flatten() {
+                let key = (action.to_owned(), field.path.clone());
                 let count = self.values.get(&key).map_or(0, BTreeSet::len);
                 let is_proven = match field {
                     Field { is_box: true, .. } => count >= 1,

@@ -24,7 +24,7 @@ const LAST: [&str; 7] = [
 
 #[test]
 fn the_page_lists_the_operations_that_are_served() {
-    assert_eq!(PAGE.actions().collect::<BTreeSet<_>>(), HBR_ACTIONS.iter().copied().collect());
+    assert_eq!(PAGE.actions("").collect::<BTreeSet<_>>(), HBR_ACTIONS.iter().copied().collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +37,7 @@ async fn what_the_page_lists_is_what_is_read_and_sent() {
         }
         seen.extend(&story.world.seen.lock().unwrap());
     }
-    unproven.extend(seen.unproven());
+    unproven.extend(seen.unproven(""));
     unproven.extend(seen.wrong.iter().cloned());
     assert!(unproven.is_empty(), "{}", unproven.join("\n"));
 }
@@ -274,7 +274,7 @@ impl Story {
 }
 
 /// No name, no number, no JSON, nothing that there is, and longer than anything may be.
-const NONSENSE: &str = concat!(
+pub(crate) const NONSENSE: &str = concat!(
     "nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense ",
     "nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense ",
     "nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense nonsense"

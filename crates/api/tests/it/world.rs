@@ -28,7 +28,7 @@ use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::page::Seen;
+use crate::page::{Seen, prefix};
 
 pub(crate) const SERVER_KEY: &[u8; 32] = &[7; 32];
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -234,7 +234,7 @@ impl World {
         self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Calls an operation of Cloud Backup as the root account; status and JSON body.
+    /// Calls an operation as the root account, one of Cloud Backup or `rds:…` or `kvstore:…`; status and JSON body.
     pub(crate) async fn call(&self, action: &str, params: &[(&str, &str)]) -> (StatusCode, Value) {
         self.call_as(self.keys(), action, params).await
     }
@@ -277,9 +277,14 @@ impl World {
 
     /// A request of version 1, all parameters in the query.
     pub(crate) fn signed(&self, key: (&str, &str), action: &str, params: &[(&str, &str)]) -> Request {
+        let version = match prefix(action) {
+            "rds:" => "2014-08-15",
+            "kvstore:" => "2015-01-01",
+            _ => "2017-09-08",
+        };
         let mut all: Vec<(String, String)> = vec![
-            ("Action".into(), action.into()),
-            ("Version".into(), "2017-09-08".into()),
+            ("Action".into(), action[prefix(action).len()..].into()),
+            ("Version".into(), version.into()),
             ("Format".into(), "JSON".into()),
         ];
         all.extend(params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));

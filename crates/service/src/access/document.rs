@@ -16,6 +16,9 @@ use super::pattern::{Case, Pattern};
 /// A longer document is refused.
 pub const MOST_DOCUMENT_BYTES: usize = 6144;
 
+/// What actions that are asked about here begin with.
+const PRODUCTS: [&str; 5] = ["hbr", "rds", "kvstore", "ram", "lifeboat"];
+
 /// A document that cannot be attached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the policy document cannot be used: {0}")]
@@ -192,12 +195,13 @@ fn check_resource(text: &str, effect: Effect) -> Result<(), String> {
     if !is_resource {
         return Err(format!("{text:?} is not a resource such as * or acs:hbr:*:*:vault/v-…"));
     }
-    let is_of_hbr = parts.get(1).is_none_or(|service| Pattern::new(service, Case::Ignored).matches("hbr"));
+    let is_ours = |pattern: &Pattern| PRODUCTS.iter().any(|product| pattern.matches(product));
+    let is_of_ours = parts.get(1).is_none_or(|product| is_ours(&Pattern::new(product, Case::Ignored)));
     let is_particular = match parts.get(4) {
         Some(name) => !name.chars().all(|c| c == '*') || name.is_empty(),
         None => !text.ends_with('*'),
     };
-    if effect == Effect::Deny && is_of_hbr && is_particular {
+    if effect == Effect::Deny && is_of_ours && is_particular {
         return Err(format!(
             "it denies on {text:?}, and a denial on a particular resource would not hold for operations on all resources; \
              deny on * and allow on the resources that are left"

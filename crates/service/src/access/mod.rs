@@ -37,8 +37,8 @@ pub struct RequestContext {
     pub source_ip: IpAddr,
     /// Whether it came through TLS.
     pub is_secure: bool,
-    /// The one vault the action is about; without one it is about all resources.
-    pub vault: Option<String>,
+    /// The one thing the action is about, such as `vault/v-1`; without one it is about all.
+    pub resource: Option<String>,
 }
 
 /// Why somebody may not do something.
@@ -135,8 +135,9 @@ impl Service {
                 }
             }
         }
-        let vault = context.vault.as_ref().map_or("*".to_owned(), |vault| format!("vault/{vault}"));
-        let resource = format!("acs:hbr:{}:{account}:{vault}", self.region);
+        let product = action.split_once(':').map_or(action, |(product, _)| product);
+        let thing = context.resource.as_deref().unwrap_or("*");
+        let resource = format!("acs:{product}:{}:{account}:{thing}", self.region);
         let circumstances =
             Circumstances { source_ip: context.source_ip, is_secure: context.is_secure, now: self.now() };
         let question = Question { action, resource: &resource, circumstances };

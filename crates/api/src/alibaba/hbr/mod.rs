@@ -21,19 +21,24 @@ use lifeboat_model::filter::Page;
 use lifeboat_service::{JobRow, Missing, ReportKeys, ServiceError};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Call, Params, WireError};
+use super::{Answering, Call, Format, Params, Product, WireError, operations, present};
 
-pub(super) const VERSION: &str = "2017-09-08";
-
-/// What policy documents call it.
-pub(super) const NAME: &str = "hbr";
+pub(super) const PRODUCT: Product = Product {
+    version: "2017-09-08",
+    name: "hbr",
+    default_format: Format::Xml,
+    actions: ACTIONS,
+    answer,
+    envelope,
+    subject: |action, params| Some(format!("vault/{}", vault_of(action, params)?)),
+};
 
 /// Operations that are about the vault which the parameter VaultId names, and about nothing else. All others are about
 /// all resources.
 const ON_ONE_VAULT: [&str; 4] = ["CreateBackupPlan", "DeleteVault", "DescribeVaults", "UpdateVault"];
 
 /// The one vault that an operation is about.
-pub(super) fn vault_of(action: &str, params: &Params) -> Option<String> {
+fn vault_of(action: &str, params: &Params) -> Option<String> {
     params.text("VaultId").filter(|_| is_on_one_vault(action)).map(str::to_owned)
 }
 
@@ -45,23 +50,6 @@ pub(crate) fn is_on_one_vault(action: &str) -> bool {
 /// All documented types; those not built yet match nothing.
 const SOURCE_TYPES: [&str; 10] =
     ["ECS_FILE", "OSS", "NAS", "OTS", "UDM_ECS", "UDM_ECS_DISK", "COMMON_NAS", "File", "SYNC", "CONTAINER"];
-
-/// Makes [`answer`] and [`ACTIONS`] of the rows, so that both know the same operations.
-macro_rules! operations {
-    ($call:ident => $($action:literal => $answer:expr,)*) => {
-        /// All operations.
-        pub const ACTIONS: &[&str] = &[$($action),*];
-
-        /// Answers an operation that is known.
-        pub(super) async fn answer(action: &str, $call: Call<'_>) -> Answer {
-            let body = match action {
-                $($action => $answer,)*
-                _ => Err(super::unknown_action(action)),
-            };
-            Ok(envelope(body?))
-        }
-    };
-}
 
 operations! { call =>
         "CreateVault" => vaults::create(call).await,
@@ -218,16 +206,6 @@ impl Call<'_> {
         }
     }
 
-    /// A parameter that is one of some words.
-    fn one_of(&self, name: &str, accepted: &[&str]) -> Result<Option<&str>, WireError> {
-        match self.params.text(name) {
-            Some(value) if !accepted.contains(&value) => {
-                Err(WireError::invalid(name, value, format!("It must be {}.", accepted.join(" or "))))
-            }
-            value => Ok(value),
-        }
-    }
-
     /// A list of texts that comes as a JSON array.
     fn json_list(&self, name: &str) -> Result<Vec<String>, WireError> {
         let Some(text) = self.params.text(name) else { return Ok(Vec::new()) };
@@ -270,16 +248,6 @@ fn paged(mut body: Value, page: Page, total: u64) -> Value {
         fields.insert("TotalCount".to_owned(), total.into());
     }
     body
-}
-
-/// Leaves out what is null: a field is there when something stands behind it.
-fn present(fields: Value) -> Value {
-    match fields {
-        Value::Object(fields) => {
-            Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect())
-        }
-        other => other,
-    }
 }
 
 fn sentence(text: &str) -> String {

@@ -81,6 +81,7 @@ fn what_a_document_may_not_say_is_refused_by_name() {
         (r#"{"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": "*"}"#, "Principal"),
         (r#"{"Effect": "Deny", "Action": "*", "Resource": "acs:hbr:*:*:vault/v-1"}"#, "denial"),
         (r#"{"Effect": "Deny", "Action": "*", "Resource": "acs:*:*:*:vault/*"}"#, "denial"),
+        (r#"{"Effect": "Deny", "Action": "rds:*", "Resource": "acs:rds:*:*:dbinstance/rm-1"}"#, "denial"),
         (
             r#"{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Bool": {"acs:X": "a"}}}"#,
             "acs:X",
