@@ -24,7 +24,7 @@ fn repository() -> Repository {
     open(Arc::new(storage))
 }
 
-fn receive(repository: &Repository, url: &str, ctx: &Ctx) -> Result<(Received, u64), RedisError> {
+pub(super) fn receive(repository: &Repository, url: &str, ctx: &Ctx) -> Result<(Received, u64), RedisError> {
     let replica = Replica::begin(&endpoint(url), ctx)?;
     let lock = lock(repository, LockMode::Shared);
     let options = IntakeOptions { folder: PathBuf::from("r-1"), workers: 2 };
@@ -37,7 +37,7 @@ fn receive(repository: &Repository, url: &str, ctx: &Ctx) -> Result<(Received, u
 }
 
 /// The file out of the vault, blob by blob.
-struct Stored<'r> {
+pub(super) struct Stored<'r> {
     repository: &'r Repository,
     blobs: std::vec::IntoIter<BlobId>,
     blob: io::Cursor<Vec<u8>>,
@@ -57,7 +57,7 @@ impl Read for Stored<'_> {
     }
 }
 
-fn stored<'r>(repository: &'r Repository, received: &Received) -> (Stored<'r>, u64) {
+pub(super) fn stored<'r>(repository: &'r Repository, received: &Received) -> (Stored<'r>, u64) {
     let only = |id| repository.read_tree(id).unwrap().next().unwrap().unwrap();
     let file = only(only(received.root()).subtree.unwrap());
     assert_eq!(file.name, b"dump.rdb");
