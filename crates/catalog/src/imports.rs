@@ -37,7 +37,7 @@ impl Catalog {
 
     /// Adds a snapshot that was found. False when its id or its file has a row already.
     pub async fn insert_found(&self, account: AccountId, found: &SnapshotRow) -> Result<bool> {
-        let places: Vec<_> = (1..=28).map(|place| format!("${place}")).collect();
+        let places: Vec<_> = (1..=34).map(|place| format!("${place}")).collect();
         let insert = sql(format!(
             "INSERT INTO snapshots (account_id, {COLUMNS}) VALUES ({}) ON CONFLICT DO NOTHING",
             places.join(", ")
@@ -70,7 +70,13 @@ impl Catalog {
             .bind(found.created)
             .bind(found.started)
             .bind(found.completed)
-            .bind(found.expires);
+            .bind(found.expires)
+            .bind(found.set.as_ref().map(|set| set.resource.as_str()))
+            .bind(found.set.as_ref().map(|set| set.number))
+            .bind(found.set.as_ref().map(|set| set.set_number))
+            .bind(found.set.as_ref().and_then(|set| set.node.as_deref()))
+            .bind(found.set.as_ref().map(|set| set.trigger.as_str()))
+            .bind(found.set.as_ref().map(|set| json(&set.detail)));
         Ok(self.db.change(insert).await? == 1)
     }
 

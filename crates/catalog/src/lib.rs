@@ -6,6 +6,7 @@
 mod access_keys;
 mod accounts;
 mod audit;
+mod backup_sets;
 mod clients;
 mod cross_accounts;
 mod error;
@@ -16,6 +17,7 @@ mod listings;
 mod migrations;
 mod plans;
 mod policies;
+mod resource_changes;
 mod resources;
 mod retention;
 mod roles;
@@ -32,22 +34,27 @@ use std::path::PathBuf;
 pub use self::access_keys::{AccessKeyRow, NewAccessKey, NonceUse, USE_NOTED_EVERY_MILLIS};
 pub use self::accounts::AccountRow;
 pub use self::audit::{AUDIT_STARTED, AuditRow};
+pub use self::backup_sets::{SetFilter, SetRow};
 pub use self::clients::ClientRow;
 pub use self::cross_accounts::CrossAccountRow;
 pub use self::error::{CatalogError, CatalogErrorKind};
 pub use self::figures::SourceFigure;
 pub use self::imports::KnownSnapshot;
-pub use self::jobs::{ClaimedJob, FinishedJob, JobFilter, JobPlace, JobRow, Listed, NewJob, ReportOrder};
+pub use self::jobs::{
+    ClaimedJob, DatabaseJobFilter, FinishedJob, JobFilter, JobNumbers, JobPlace, JobRow, Listed, NewJob,
+    ReportOrder, RunningFilter,
+};
 pub use self::listings::Listing;
 pub use self::plans::{NewPlan, PlanRow};
 pub use self::policies::{BindingRow, PolicyRow, Portion};
+pub use self::resource_changes::MadeInstance;
 pub use self::resources::{NewResource, ResourceFilter, ResourceRow};
 pub use self::retention::CondemnedVault;
 pub use self::roles::{AttachedDocument, DocumentOwner, RoleRow};
 pub use self::runs::{DueRun, NewRun, RunStart};
 pub use self::snapshots::{
-    NewSnapshot, ProtectedResource, SnapshotColumn, SnapshotCondition, SnapshotOperator, SnapshotRow,
-    SnapshotValue, SnapshotWindow,
+    BackupSet, NewSnapshot, ProtectedResource, SnapshotColumn, SnapshotCondition, SnapshotOperator,
+    SnapshotRow, SnapshotValue, SnapshotWindow,
 };
 use self::sql::Db;
 pub use self::tags::{LabelFilter, Labels, Unknown};

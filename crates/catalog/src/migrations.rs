@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0007_tags.sql"),
     include_str!("../migrations/0008_covering.sql"),
     include_str!("../migrations/0009_resources.sql"),
+    include_str!("../migrations/0010_databases.sql"),
 ];
 
 pub(crate) async fn run(db: &Db) -> Result<()> {

@@ -60,7 +60,7 @@ pub struct ResourceFilter {
     pub state: Option<ResourceState>,
 }
 
-const COLUMNS: &str = "id, account_id, engine, address, url, is_cluster, vault_id, instance, state, version, policy, \
+pub(crate) const COLUMNS: &str = "id, account_id, engine, address, url, is_cluster, vault_id, instance, state, version, policy, \
     created_at, updated_at";
 
 impl Catalog {
@@ -162,7 +162,7 @@ impl Catalog {
 }
 
 impl ResourceRow {
-    fn of(row: &Row) -> Result<Self> {
+    pub(crate) fn of(row: &Row) -> Result<Self> {
         let (engine, state) = (row.text("engine")?, row.text("state")?);
         Ok(Self {
             id: row.parsed("id")?,

@@ -6,7 +6,8 @@
 use lifeboat_model::schedule::Schedule;
 use lifeboat_model::time::Millis;
 
-use crate::jobs::{NewJob, Unless, insert};
+use crate::jobs::NewJob;
+use crate::jobs::databases::add_family;
 use crate::sql::{Tx, sql};
 use crate::{Catalog, Result};
 
@@ -57,12 +58,13 @@ impl Catalog {
         rows.iter().map(run).collect()
     }
 
-    /// Moves a run on to `next`, and adds its job unless the former one has not ended.
+    /// Moves a run on to `next`, and adds its job unless the former one has not ended; of several jobs the first is the
+    /// parent of the others.
     pub async fn start_run(
         &self,
         run: &DueRun,
         next: Option<Millis>,
-        job: Option<&NewJob>,
+        jobs: &[NewJob],
         now: Millis,
     ) -> Result<RunStart> {
         let mut tx = self.db.begin().await?;
@@ -85,12 +87,9 @@ impl Catalog {
         if tx.change(change).await? == 0 {
             return Ok(RunStart::Gone);
         }
-        let added = match job {
-            Some(job) => tx.change(insert(job, Unless::IsActive, now)).await?,
-            None => 0,
-        };
+        let has_started = add_family(&mut tx, jobs, now).await?;
         tx.commit().await?;
-        Ok(if added == 1 { RunStart::Started } else { RunStart::LeftOut })
+        Ok(if has_started { RunStart::Started } else { RunStart::LeftOut })
     }
 }
 

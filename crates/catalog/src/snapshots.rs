@@ -2,13 +2,14 @@
 //!
 //! A row that is condemned is nobody's any more: only the prune that is to delete its file reads it.
 
+use lifeboat_model::database::SetDetail;
 use lifeboat_model::filter::Paged;
 use lifeboat_model::id::{AccountId, ClientId, InstanceId, JobId, PlanId, SnapshotId, VaultId};
 use lifeboat_model::plan::BackupSpec;
 use lifeboat_model::retention::expiry;
 use lifeboat_model::time::Millis;
 
-use crate::sql::{Row, Statement, Value, sql};
+use crate::sql::{Row, Statement, Value, json, sql};
 use crate::{Catalog, Result};
 
 /// A snapshot that a job has made; the rest is the job's.
@@ -21,6 +22,8 @@ pub struct NewSnapshot {
     pub completed: Millis,
     pub retention_days: Option<u32>,
     pub keep_latest: bool,
+    /// What is known of the backup of a database besides its bytes.
+    pub detail: Option<SetDetail>,
 }
 
 /// A snapshot of a vault. What is `None` nobody knows of one that was found in its vault.
@@ -57,6 +60,21 @@ pub struct SnapshotRow {
     pub started: Millis,
     pub completed: Millis,
     pub expires: Option<Millis>,
+    /// Of a backup of a database or of Redis.
+    pub set: Option<BackupSet>,
+}
+
+/// What a snapshot of a database or of Redis is called and known by besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupSet {
+    pub resource: String,
+    /// Of the job that made it, which the nodes of a cluster share.
+    pub number: i64,
+    pub set_number: i64,
+    pub node: Option<String>,
+    /// `MANUAL` or `SCHEDULE`.
+    pub trigger: String,
+    pub detail: SetDetail,
 }
 
 impl SnapshotRow {
@@ -68,7 +86,8 @@ impl SnapshotRow {
 
 pub(crate) const COLUMNS: &str = "id, vault_id, hash, original_hash, parent_hash, job_id, plan_id, series_id, client_id, instance_id, \
     source_type, backup_type, state, spec, error_file, bytes_total, bytes_done, bytes_actual, items_total, items_done, items_actual, \
-    retention_days, keep_latest, created_at, started_at, completed_at, expires_at";
+    retention_days, keep_latest, created_at, started_at, completed_at, expires_at, resource_id, number, set_number, node_id, \
+    trigger_mode, detail";
 
 /// Inserts the snapshot of a job that has just ended; takes what the job's row says of it.
 pub(crate) fn insert_of_job(new: &NewSnapshot, job: &JobId, state: &str) -> Statement {
@@ -76,11 +95,14 @@ pub(crate) fn insert_of_job(new: &NewSnapshot, job: &JobId, state: &str) -> Stat
     let insert = sql(
         "INSERT INTO snapshots (id, account_id, vault_id, hash, parent_hash, job_id, plan_id, series_id, client_id, instance_id, \
          source_type, backup_type, state, spec, error_file, bytes_total, bytes_done, bytes_actual, items_total, items_done, items_actual, \
-         retention_days, keep_latest, created_at, started_at, completed_at, expires_at) \
+         retention_days, keep_latest, created_at, started_at, completed_at, expires_at, resource_id, number, set_number, \
+         node_id, trigger_mode, detail) \
          SELECT CAST($1 AS TEXT), account_id, vault_id, CAST($2 AS TEXT), CAST($3 AS TEXT), id, plan_id, series_id, client_id, \
-         instance_id, source_type, backup_type, CAST($4 AS TEXT), spec, error_file, COALESCE(bytes_total, bytes_done), bytes_done, \
+         CASE WHEN number IS NULL THEN instance_id END, source_type, backup_type, CAST($4 AS TEXT), spec, error_file, COALESCE(bytes_total, bytes_done), bytes_done, \
          bytes_actual, COALESCE(items_total, items_done), items_done, items_actual, CAST($5 AS BIGINT), CAST($6 AS BIGINT), \
-         created_at, COALESCE(started_at, created_at), CAST($7 AS BIGINT), CAST($8 AS BIGINT) FROM jobs WHERE id = $9 \
+         created_at, COALESCE(started_at, created_at), CAST($7 AS BIGINT), CAST($8 AS BIGINT), \
+         CASE WHEN number IS NOT NULL THEN instance_id END, number, set_number, node_id, trigger_mode, CAST($10 AS TEXT) \
+         FROM jobs WHERE id = $9 \
          ON CONFLICT DO NOTHING",
     );
     insert
@@ -93,6 +115,7 @@ pub(crate) fn insert_of_job(new: &NewSnapshot, job: &JobId, state: &str) -> Stat
         .bind(new.completed)
         .bind(expires)
         .bind(job.as_str())
+        .bind(new.detail.as_ref().map(json))
 }
 
 impl Catalog {
@@ -304,6 +327,22 @@ impl SnapshotRow {
             started: Millis(row.number("started_at")?),
             completed: Millis(row.number("completed_at")?),
             expires: row.maybe_number("expires_at")?.map(Millis),
+            set: BackupSet::of(row)?,
         })
+    }
+}
+
+impl BackupSet {
+    fn of(row: &Row) -> Result<Option<Self>> {
+        let Some(resource) = row.maybe_text("resource_id")? else { return Ok(None) };
+        let detail = row.maybe_text("detail")?.and_then(|detail| serde_json::from_str(&detail).ok());
+        Ok(Some(Self {
+            resource,
+            number: row.number("number")?,
+            set_number: row.number("set_number")?,
+            node: row.maybe_text("node_id")?,
+            trigger: row.maybe_text("trigger_mode")?.unwrap_or_default(),
+            detail: detail.unwrap_or_default(),
+        }))
     }
 }

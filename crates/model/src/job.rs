@@ -9,17 +9,23 @@ use serde::{Deserialize, Serialize};
 pub enum JobKind {
     Backup,
     Restore,
+    /// Of a database or of Redis.
+    DatabaseBackup,
+    DatabaseRestore,
     /// Deletes snapshots whose time is over and gives their space back.
     Prune,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 3] = [Self::Backup, Self::Restore, Self::Prune];
+    pub const ALL: [Self; 5] =
+        [Self::Backup, Self::Restore, Self::DatabaseBackup, Self::DatabaseRestore, Self::Prune];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::DatabaseBackup => "database_backup",
+            Self::DatabaseRestore => "database_restore",
             Self::Prune => "prune",
         }
     }

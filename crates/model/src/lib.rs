@@ -3,6 +3,7 @@
 //! Nothing here knows blobs, wire names, column names, or how any of it is done. Behind a type of this crate a
 //! value has been checked once and for all.
 
+pub mod database;
 pub mod files;
 pub mod filter;
 pub mod id;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::database::DatabaseBackup;
 use crate::files::{FilesRestoreSpec, FilesSpec};
 use crate::id::{AccountId, ClientId, InstanceId, RuleId};
 use crate::retention::{Retention, RetentionRule};
@@ -127,6 +128,9 @@ pub struct BackupSpec {
     /// Absent when the machine is the account's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross: Option<CrossAccount>,
+    /// What it does where it is no backup of files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseBackup>,
 }
 
 impl BackupSpec {

@@ -16,7 +16,8 @@ pub enum ResourceKind {
 }
 
 /// What a resource runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Engine {
     Postgresql,
     Mariadb,

@@ -9,11 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lifeboat_catalog::JobRow;
+use lifeboat_model::database::DatabaseBackup;
 use lifeboat_model::id::{SnapshotId, VaultId};
 use lifeboat_model::job::JobKind;
 use lifeboat_model::plan::{BackupSpec, RestoreSpec};
 use lifeboat_model::time::Millis;
-use lifeboat_worker::{BackupOrder, Ctx, Progress, PruneOrder, RestoreOrder, back_up, restore};
+use lifeboat_worker::{
+    BackupOrder, Ctx, DatabaseBackupOrder, DatabaseRestoreOrder, Progress, PruneOrder, RestoreOrder,
+    VaultAccess, back_up, back_up_database, restore, restore_database,
+};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
@@ -89,6 +93,7 @@ impl Dispatcher {
         }
         self.service.catalog.delete_expired_nonces(now).await?;
         self.service.catalog.delete_expired_listings(now).await?;
+        self.service.catalog.settle_resources(now).await?;
         self.service.start_due_runs().await?;
         self.service.look_after();
         self.report(now).await?;
@@ -156,13 +161,16 @@ impl Seen {
 }
 
 enum Order {
-    Files(Box<FilesOrder>),
+    /// On one thread that may block.
+    Work(Box<Work>),
     Prune(PruneOrder, VaultId),
 }
 
-enum FilesOrder {
+enum Work {
     Backup(BackupOrder),
     Restore(RestoreOrder),
+    DatabaseBackup(DatabaseBackupOrder),
+    DatabaseRestore(DatabaseRestoreOrder),
 }
 
 impl Service {
@@ -184,17 +192,34 @@ impl Service {
                     Err(error) => Ended::NotBegun(error),
                 };
             }
-            Order::Files(order) => order,
+            Order::Work(order) => order,
         };
         let work = move || {
             let done = match *order {
-                FilesOrder::Backup(order) => back_up(&order, &progress, &ctx),
-                FilesOrder::Restore(order) => restore(&order, &progress, &ctx),
+                Work::Backup(order) => back_up(&order, &progress, &ctx),
+                Work::Restore(order) => restore(&order, &progress, &ctx),
+                Work::DatabaseBackup(order) => back_up_database(&order, &progress, &ctx),
+                Work::DatabaseRestore(order) => restore_database(&order, &progress, &ctx),
             };
             drop(slot);
             done
         };
         Ended::Ran(bridge::run(work).await)
+    }
+
+    async fn database_order(
+        &self,
+        job: &JobRow,
+        backup: DatabaseBackup,
+        (vault, about): (VaultAccess, serde_json::Value),
+    ) -> Result<DatabaseBackupOrder> {
+        let gone = || ServiceError::Missing(Missing::Resource, backup.resource.to_string());
+        let row = self.catalog.resource(job.account, &backup.resource).await?.ok_or_else(gone)?;
+        let url = self.resource_endpoint(&row)?;
+        let strange = || ServiceError::Conflict(format!("the URL of {} makes no sense", backup.resource));
+        let endpoint = url.expose().parse().map_err(|_| strange())?;
+        let (uploads, workers) = (Arc::clone(&self.uploads), workers());
+        Ok(DatabaseBackupOrder { vault, backup, endpoint, tags: tags_of(job), about, uploads, workers })
     }
 
     async fn order(&self, job: &JobRow) -> Result<Order> {
@@ -206,6 +231,10 @@ impl Service {
             let order = PruneOrder { vault, snapshots: Vec::new(), workers: workers() };
             return Ok(Order::Prune(order, vault_id));
         }
+        if job.kind == JobKind::DatabaseRestore.as_str() {
+            let order = self.database_restore_order(job, vault).await?;
+            return Ok(Order::Work(Box::new(Work::DatabaseRestore(order))));
+        }
         let strange = || ServiceError::Conflict(format!("the job {} says nothing that makes sense", job.id));
         let allowed = self.limits.client_paths.clone();
         if job.kind == JobKind::Restore.as_str() {
@@ -216,32 +245,39 @@ impl Service {
                 ServiceError::Missing(Missing::Snapshot, job.snapshot.clone().unwrap_or_default())
             })?;
             let order = RestoreOrder { vault, snapshot, spec: spec.files, allowed, workers: workers() };
-            return Ok(Order::Files(Box::new(FilesOrder::Restore(order))));
+            return Ok(Order::Work(Box::new(Work::Restore(order))));
         }
         let spec: BackupSpec = serde_json::from_str(&job.spec).map_err(|_| strange())?;
         self.may_still_cross(job.account, spec.cross.as_ref(), "hbr:CreateBackupJob").await?;
         let parent = self.catalog.latest_snapshot_like(job).await?;
         let speed_limit = spec.speed_limit.as_deref().map(str::parse).transpose().map_err(|_| strange())?;
-        let tags = [
-            Some(format!("job={}", job.id)),
-            job.plan.as_ref().map(|plan| format!("plan={plan}")),
-            Some(format!("snapshot={}", SnapshotId::of_job(&job.id))),
-        ];
         let about = About::of(job, &vault_id, &spec);
+        let about = serde_json::to_value(&about).expect("what is noted has text as keys");
+        if let Some(backup) = spec.database {
+            let order = self.database_order(job, backup, (vault, about)).await?;
+            return Ok(Order::Work(Box::new(Work::DatabaseBackup(order))));
+        }
         let order = BackupOrder {
             vault,
             spec,
-            tags: tags.into_iter().flatten().collect(),
-            about: serde_json::to_value(&about).expect("what is noted has text as keys"),
+            tags: tags_of(job),
+            about,
             parent,
             allowed,
             speed_limit,
             workers: workers(),
         };
-        Ok(Order::Files(Box::new(FilesOrder::Backup(order))))
+        Ok(Order::Work(Box::new(Work::Backup(order))))
     }
 }
 
-fn workers() -> usize {
+/// By which the snapshot of a job can be found without a catalog.
+fn tags_of(job: &JobRow) -> Vec<String> {
+    let plan = job.plan.as_ref().map(|plan| format!("plan={plan}"));
+    let snapshot = format!("snapshot={}", SnapshotId::of_job(&job.id));
+    [Some(format!("job={}", job.id)), plan, Some(snapshot)].into_iter().flatten().collect()
+}
+
+pub(crate) fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8)
 }

@@ -32,6 +32,7 @@ pub enum Missing {
     CrossAccount,
     /// A database or a Redis server.
     Resource,
+    BackupSet,
 }
 
 impl Missing {
@@ -92,6 +93,12 @@ pub enum ServiceError {
     /// More than the account may have.
     #[error("{0}")]
     Quota(String),
+    /// A job of the same resource has not ended.
+    #[error("{0}")]
+    BackupRuns(String),
+    /// A database or Redis cannot be asked.
+    #[error("the resource cannot be asked")]
+    Source(#[source] lifeboat_worker::JobError),
     /// The caller may not do that.
     #[error(transparent)]
     Denied(#[from] Denial),

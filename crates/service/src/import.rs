@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use lifeboat_catalog::{JobRow, KnownSnapshot, SnapshotRow, VaultRow};
+use lifeboat_catalog::{BackupSet, JobRow, KnownSnapshot, SnapshotRow, VaultRow};
 use lifeboat_model::files::FilesSpec;
 use lifeboat_model::id::{ClientId, InstanceId, SnapshotId, VaultId};
 use lifeboat_model::plan::{BackupSpec, SourceType};
@@ -40,6 +40,18 @@ pub(crate) struct About {
     pub(crate) spec: BackupSpec,
     pub(crate) created: Millis,
     pub(crate) started: Millis,
+    /// Of a database or of Redis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) set: Option<AboutSet>,
+}
+
+/// By what the dialects of databases know a backup.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct AboutSet {
+    pub(crate) number: i64,
+    pub(crate) set_number: i64,
+    pub(crate) node: Option<String>,
+    pub(crate) trigger: String,
 }
 
 impl About {
@@ -54,6 +66,12 @@ impl About {
             spec: spec.clone(),
             created: job.created,
             started: job.started.unwrap_or(job.created),
+            set: job.number.zip(job.set_number).map(|(number, set_number)| AboutSet {
+                number,
+                set_number,
+                node: job.node.clone(),
+                trigger: job.trigger.clone(),
+            }),
         }
     }
 }
@@ -142,7 +160,11 @@ impl Service {
         let derived = derived_id(&vault.id, found.original.as_ref().unwrap_or(&found.hash));
         let copy = derived_id(&vault.id, &found.hash);
         for id in own.into_iter().chain([derived, copy]) {
-            if self.catalog.insert_found(vault.account, &row_of(&vault.id, id, found)).await? {
+            let row = row_of(&vault.id, id, found);
+            if let Some(set) = &row.set {
+                self.catalog.pass_over_numbers(set.number.max(set.set_number)).await?;
+            }
+            if self.catalog.insert_found(vault.account, &row).await? {
                 return Ok(());
             }
         }
@@ -197,6 +219,7 @@ fn row_of(vault: &VaultId, id: SnapshotId, found: &FoundSnapshot) -> SnapshotRow
     let counters = found.counters.filter(|_| about.is_some() && found.original.is_none());
     let spec = about.as_ref().map_or_else(|| spec_of(found), |about| about.spec.clone());
     let days = spec.retention_days;
+    let set = about.as_ref().and_then(|about| set_of(found, about));
     SnapshotRow {
         id,
         vault: vault.clone(),
@@ -227,7 +250,20 @@ fn row_of(vault: &VaultId, id: SnapshotId, found: &FoundSnapshot) -> SnapshotRow
         started: about.as_ref().map_or(found.started, |about| about.started),
         completed: found.ended,
         expires: days.map(|days| expiry(found.ended, days)),
+        set,
     }
+}
+
+fn set_of(found: &FoundSnapshot, about: &About) -> Option<BackupSet> {
+    let set = about.set.as_ref()?;
+    Some(BackupSet {
+        resource: about.spec.database.as_ref()?.resource.to_string(),
+        number: set.number,
+        set_number: set.set_number,
+        node: set.node.clone(),
+        trigger: set.trigger.clone(),
+        detail: found.detail.clone().unwrap_or_default(),
+    })
 }
 
 fn spec_of(found: &FoundSnapshot) -> BackupSpec {

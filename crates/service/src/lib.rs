@@ -7,6 +7,7 @@ pub mod access;
 mod bridge;
 mod browse;
 mod cross_account;
+mod databases;
 mod dispatch;
 mod error;
 mod figures;
@@ -42,11 +43,13 @@ use std::time::Duration;
 
 use lifeboat_model::id::{AccountId, ClientId};
 use lifeboat_model::time::Millis;
+use lifeboat_worker::Slots;
 use tokio::sync::{Notify, Semaphore};
 
 pub use self::access::{Denial, Permit, PolicyError, RequestContext};
 pub use self::browse::BrowseRequest;
 pub use self::cross_account::Crossing;
+pub use self::databases::{NewDatabaseBackup, SetRequest};
 pub use self::dispatch::Dispatcher;
 pub use self::error::{Invalid, Missing, ServiceError};
 pub use self::figures::EndedJobs;
@@ -64,11 +67,12 @@ pub use self::start::{Root, Start};
 pub use self::users::NewKey;
 pub use self::vaults::NewVaultRequest;
 pub use lifeboat_catalog::{
-    AccessKeyRow, AccountRow, AttachedDocument, AuditRow, BindingRow, Catalog, ClientRow, CrossAccountRow,
-    DocumentOwner, JobFilter, JobRow, LabelFilter, Labels, Place as CatalogPlace, PlanRow, PolicyRow,
-    Portion, ProtectedResource, ResourceFilter, ResourceRow, RoleRow, SnapshotColumn, SnapshotCondition,
-    SnapshotOperator, SnapshotRow, SnapshotValue, SnapshotWindow, SourceFigure, TaskRow, UserRow,
-    VaultChange, VaultFilter, VaultRow,
+    AccessKeyRow, AccountRow, AttachedDocument, AuditRow, BackupSet, BindingRow, Catalog, ClientRow,
+    CrossAccountRow, DatabaseJobFilter, DocumentOwner, JobFilter, JobRow, LabelFilter, Labels,
+    Place as CatalogPlace, PlanRow, PolicyRow, Portion, ProtectedResource, ResourceFilter, ResourceRow,
+    RoleRow, RunningFilter, SetFilter, SetRow, SnapshotColumn, SnapshotCondition, SnapshotOperator,
+    SnapshotRow, SnapshotValue, SnapshotWindow, SourceFigure, TaskRow, UserRow, VaultChange, VaultFilter,
+    VaultRow,
 };
 pub use lifeboat_worker::{Entry, Folder, Listing, TestReport};
 
@@ -113,6 +117,12 @@ pub struct Limits {
     pub reports_kept: Duration,
     /// How long a stop waits for jobs to end by themselves.
     pub stop_waits: Duration,
+    /// Backups that may read from databases at once.
+    pub uploads_at_once: usize,
+    /// How many backups of one database may be asked for within 24 hours.
+    pub database_backups_a_day: u64,
+    /// How long tasks of databases are listed after their end.
+    pub tasks_kept: Duration,
 }
 
 impl Default for Limits {
@@ -127,6 +137,9 @@ impl Default for Limits {
             client_paths: vec![PathBuf::from("/")],
             reports_kept: Duration::from_secs(90 * 24 * 60 * 60),
             stop_waits: Duration::from_secs(10),
+            uploads_at_once: 4,
+            database_backups_a_day: 20,
+            tasks_kept: Duration::from_secs(7 * 24 * 60 * 60),
         }
     }
 }
@@ -159,6 +172,11 @@ pub struct Service {
     pub(crate) running: Arc<running::Running>,
     /// Looks into snapshots that may be taken at once: each opens a vault and holds its index.
     pub(crate) browsing: Arc<Semaphore>,
+    /// Held by who makes a vault for databases.
+    pub(crate) making_vault: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) uploads: Arc<Slots>,
+    /// Below it are the servers that are made of backups.
+    pub(crate) instance_root: PathBuf,
 }
 
 impl Service {

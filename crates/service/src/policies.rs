@@ -327,6 +327,7 @@ impl Service {
             snapshot: None,
             source_job: None,
             source_instance: None,
+            numbers: None,
             expires: self.job_expiry(),
         }
     }

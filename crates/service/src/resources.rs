@@ -85,8 +85,9 @@ impl Service {
 
     /// Forgets a resource and how to open it; its backups stay.
     pub async fn remove_resource(&self, caller: &Caller, id: &ResourceId) -> Result<()> {
-        self.resource(caller, id).await?;
+        let row = self.resource(caller, id).await?;
         if self.catalog.delete_resource(caller.account, id).await? {
+            self.remove_server_of(&row).await;
             return Ok(());
         }
         let what = format!("a job of {id} is under way; wait for its end or stop it first");

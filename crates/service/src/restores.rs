@@ -86,6 +86,7 @@ impl Service {
             snapshot: Some(snapshot.id.to_string()),
             source_job: snapshot.job.as_ref().map(ToString::to_string),
             source_instance: snapshot.instance.as_ref().map(ToString::to_string),
+            numbers: None,
             expires: now.plus(waits),
         };
         self.add_job(&new).await?;

@@ -124,6 +124,7 @@ impl Service {
             snapshot: None,
             source_job: None,
             source_instance: None,
+            numbers: None,
             expires: now.plus(i64::try_from(self.limits.job_waits.as_millis()).unwrap_or(i64::MAX)),
         }
     }

@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lifeboat_catalog::{CatalogErrorKind, ClaimedJob, FinishedJob, JobRow, NewSnapshot};
+use lifeboat_model::database::Phase;
 use lifeboat_model::id::SnapshotId;
 use lifeboat_model::job::{JobCounters, Outcome};
 use lifeboat_model::plan::BackupSpec;
 use lifeboat_worker::{Ctx, Done, FoundSnapshot, JobError, Progress};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::{error, info, warn};
 
 use crate::{Service, ServiceError, bridge};
@@ -79,6 +81,8 @@ struct Held<'a> {
     began: Instant,
     heard: Instant,
     is_lost: bool,
+    /// What it enters, in order.
+    phases: UnboundedReceiver<Phase>,
 }
 
 /// Does one job, and says what came of it. The slot is held until that is said and the job's last thread has ended.
@@ -89,8 +93,8 @@ pub(crate) async fn run_job(
 ) {
     let job = service.with_retention(job).await;
     let stored = if fence > 1 { service.stored_by_earlier_attempt(&job).await } else { None };
-    let log = if stored.is_some() { None } else { service.item_log(&job).await };
-    let (progress, ctx) = (Arc::new(Progress::new(log)), Ctx::default());
+    let (progress, phases) = progress_of(service, &job, stored.is_none()).await;
+    let ctx = Ctx::default();
     service.running.add(&job.id, &ctx);
     let slot = Arc::new(slot);
     let began = Instant::now();
@@ -103,6 +107,7 @@ pub(crate) async fn run_job(
         began,
         heard: began,
         is_lost: false,
+        phases,
     };
     if let Some(found) = stored {
         held.finish_with(found).await;
@@ -120,11 +125,32 @@ pub(crate) async fn run_job(
         drop(slot);
         return;
     }
+    if let Ended::Ran(Ok(Done { server: Some(made), .. })) = &ended
+        && let Err(failed) = service.note_made_server(&job, made).await
+    {
+        error!(job.id = %job.id, error = %bridge::chain(&failed), "cannot note the server that job {} has made", job.id);
+    }
     let error_file = service.close_item_log(&job, &progress).await;
     let finished = finished(service, &job, &ended, progress.read());
     let running_millis = held.running_millis();
     held.finish(FinishedJob { error_file, ..finished }, running_millis).await;
     drop(slot);
+}
+
+/// Where a job counts, and where it says what it does: a backup of a database its phases, all else each entry.
+async fn progress_of(
+    service: &Service,
+    job: &JobRow,
+    has_to_run: bool,
+) -> (Arc<Progress>, UnboundedReceiver<Phase>) {
+    let (tell, phases) = unbounded_channel();
+    if job.number.is_some() {
+        // Whoever does not listen any more has lost the job.
+        let progress = Progress::with_phases(move |phase| tell.send(phase).unwrap_or_default());
+        return (Arc::new(progress), phases);
+    }
+    let log = if has_to_run { service.item_log(job).await } else { None };
+    (Arc::new(Progress::new(log)), phases)
 }
 
 /// A cancel can reach a worker anywhere: whatever it fails with after it was told to stop, it has stopped.
@@ -145,6 +171,10 @@ impl Held<'_> {
         loop {
             tokio::select! {
                 ended = &mut work => return ended,
+                Some(phase) = self.phases.recv() => {
+                    self.note_phase(phase).await;
+                    continue;
+                }
                 () = tokio::time::sleep(RENEW_EVERY) => {}
             }
             if !self.is_lost {
@@ -157,6 +187,19 @@ impl Held<'_> {
                     return Ended::LeftBehind;
                 }
             }
+        }
+    }
+
+    /// Says what the job does now. Where that fails, the next phase will be heard.
+    async fn note_phase(&mut self, phase: Phase) {
+        let (service, id) = (self.service, &self.job.id);
+        let noted = service.catalog.note_phase((id, self.fence), phase, service.now());
+        match tokio::time::timeout(ANSWER_WITHIN, noted).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(failed)) => {
+                warn!(job.id = %id, error = %bridge::chain(&failed), "cannot note that job {id} is {phase}");
+            }
+            Err(_) => warn!(job.id = %id, "the catalog does not answer about job {id}"),
         }
     }
 
@@ -203,6 +246,8 @@ impl Held<'_> {
             parent: found.parent,
             is_partial: found.is_partial,
             ended: Some(found.ended),
+            detail: found.detail,
+            server: None,
         };
         let counters = found.counters.unwrap_or_default();
         let error_file = self.service.closed_item_log(self.job).await;
@@ -213,6 +258,9 @@ impl Held<'_> {
     /// Says what came of the job, again and again while the catalog fails, until it has heard or the lease is lost.
     async fn finish(&mut self, finished: FinishedJob, running_millis: u64) {
         let (service, id) = (self.service, &self.job.id);
+        while let Ok(phase) = self.phases.try_recv() {
+            self.note_phase(phase).await;
+        }
         loop {
             let now = service.now();
             match service.catalog.finish_job((id, self.fence), (&finished, running_millis), now).await {
@@ -296,6 +344,7 @@ fn finished(service: &Service, job: &JobRow, ended: &Ended, counters: JobCounter
                     parent_hash: done.parent.clone(),
                     retention_days: spec.as_ref().and_then(|spec| spec.retention_days),
                     keep_latest: spec.as_ref().is_some_and(|spec| spec.keep_latest),
+                    detail: done.detail.clone(),
                 }),
             }
         }

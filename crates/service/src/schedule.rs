@@ -4,10 +4,12 @@
 
 use std::cmp::Reverse;
 
+use jiff::tz::TimeZone;
 use lifeboat_catalog::{DueRun, NewJob, NewRun, RunStart};
 use lifeboat_model::id::{BindingId, PlanId};
 use lifeboat_model::job::Trigger;
 use lifeboat_model::plan::{BackupSpec, PlanRule};
+use lifeboat_model::resource::ResourceId;
 use lifeboat_model::schedule::Schedule;
 use lifeboat_model::time::Millis;
 use tracing::info;
@@ -23,15 +25,15 @@ impl Service {
         let now = self.now();
         let mut due = Vec::new();
         for run in self.catalog.due_runs(now).await? {
-            let job = if now.since(run.due) > LATE_MILLIS { None } else { self.job_of_run(&run).await? };
-            due.push((run, job));
+            let is_late = now.since(run.due) > LATE_MILLIS;
+            let jobs = if is_late { Vec::new() } else { self.jobs_of_run(&run).await? };
+            due.push((run, jobs));
         }
         // Of rules of one series that are due at once the one whose snapshot is kept longest wins.
-        due.sort_by_key(|(run, job)| (run.due, Reverse(job.as_ref().map_or(0, |(_, kept)| *kept))));
-        for (run, job) in due {
-            let next = run.schedule.next_after(now, self.zone_of_client());
-            let job = job.map(|(job, _)| job);
-            match (self.catalog.start_run(&run, next, job.as_ref(), now).await?, &job) {
+        due.sort_by_key(|(run, jobs)| (run.due, Reverse(jobs.first().map_or(0, days_kept))));
+        for (run, jobs) in due {
+            let next = run.schedule.next_after(now, &self.zone_of(&run));
+            match (self.catalog.start_run(&run, next, &jobs, now).await?, jobs.first()) {
                 (RunStart::Gone, _) => {}
                 (RunStart::Started, Some(job)) => {
                     info!(
@@ -55,30 +57,31 @@ impl Service {
     /// After the clock was set back: no run is further away than its schedule says.
     pub(crate) async fn bring_runs_nearer(&self, now: Millis) -> Result<()> {
         for run in self.catalog.due_runs(Millis(i64::MAX)).await? {
-            let next = run.schedule.next_after(now, self.zone_of_client());
+            let next = run.schedule.next_after(now, &self.zone_of(&run));
             if next.is_some_and(|next| next < run.due) && now < run.due {
-                self.catalog.start_run(&run, next, None, now).await?;
+                self.catalog.start_run(&run, next, &[], now).await?;
             }
         }
         Ok(())
     }
 
-    /// The job of a run, and for how many days its snapshot is kept.
-    async fn job_of_run(&self, run: &DueRun) -> Result<Option<(NewJob, u32)>> {
+    /// The job of a run; of a cluster of databases one for each node behind the first.
+    async fn jobs_of_run(&self, run: &DueRun) -> Result<Vec<NewJob>> {
         let job = if let Ok(id) = run.series.parse::<PlanId>() {
-            let Some(plan) = self.catalog.plan_of_run(&id).await? else { return Ok(None) };
+            let Some(plan) = self.catalog.plan_of_run(&id).await? else { return Ok(Vec::new()) };
             let rule = plan.rules.iter().find(|rule| rule.id.as_str() == run.rule);
             self.job_of_plan(&plan, rule, Trigger::Schedule)
         } else if let Ok(id) = run.series.parse::<BindingId>() {
-            let Some((binding, policy)) = self.catalog.binding_of_run(&id).await? else { return Ok(None) };
+            let Some((binding, policy)) = self.catalog.binding_of_run(&id).await? else {
+                return Ok(Vec::new());
+            };
             let rule = policy.rules.backups().find(|(id, _)| id.as_str() == run.rule);
-            let Some(rule) = rule else { return Ok(None) };
+            let Some(rule) = rule else { return Ok(Vec::new()) };
             self.job_of_binding(&policy, rule, &binding, Trigger::Schedule)
         } else {
-            return Ok(None);
+            return self.jobs_of_resource_run(run).await;
         };
-        let kept = serde_json::from_str::<BackupSpec>(&job.spec).ok().and_then(|spec| spec.retention_days);
-        Ok(Some((job, kept.unwrap_or(u32::MAX))))
+        Ok(vec![job])
     }
 
     /// What of a plan or a binding runs by itself from now on.
@@ -94,10 +97,22 @@ impl Service {
         schedules.into_iter().filter_map(run).collect()
     }
 
+    /// Of databases hours are those of UTC.
+    fn zone_of(&self, run: &DueRun) -> TimeZone {
+        let is_of_resource = run.series.parse::<ResourceId>().is_ok();
+        if is_of_resource { TimeZone::UTC } else { self.zone_of_client().clone() }
+    }
+
     /// Hours of schedules are those of the machine whose files are meant. The only one there is yet is the server's own.
-    fn zone_of_client(&self) -> &jiff::tz::TimeZone {
+    fn zone_of_client(&self) -> &TimeZone {
         &self.time.zone
     }
+}
+
+/// For how many days the snapshot of a job is kept.
+fn days_kept(job: &NewJob) -> u32 {
+    let spec = serde_json::from_str::<BackupSpec>(&job.spec).ok();
+    spec.and_then(|spec| spec.retention_days).unwrap_or(u32::MAX)
 }
 
 /// The schedules of a plan with their rules; its own has none.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use lifeboat_catalog::{Catalog, ClientRow, NewAccessKey};
 use lifeboat_model::id::{AccountId, ClientId, InstanceId};
+use lifeboat_worker::Slots;
 
 use tokio::sync::Semaphore;
 
@@ -27,6 +28,8 @@ pub struct Start {
     pub spool_folder: PathBuf,
     /// Files to be fetched for some time are made in it.
     pub temp_folder: PathBuf,
+    /// Servers that are made of backups have their folders in it.
+    pub instance_root: PathBuf,
     pub limits: Limits,
 }
 
@@ -73,6 +76,9 @@ impl Start {
             hostname: self.hostname,
             spool_folder: self.spool_folder,
             temp_folder: self.temp_folder,
+            making_vault: Arc::default(),
+            instance_root: self.instance_root,
+            uploads: Slots::new(self.limits.uploads_at_once),
             limits: self.limits,
             nonces: Arc::default(),
             figures: Arc::default(),

@@ -33,7 +33,7 @@ impl Service {
     }
 
     async fn look_for_snapshot_of(&self, job: &JobRow) -> Result<Option<FoundSnapshot>> {
-        if job.kind != JobKind::Backup.as_str() {
+        if job.kind != JobKind::Backup.as_str() && job.kind != JobKind::DatabaseBackup.as_str() {
             return Ok(None);
         }
         let Ok(id) = job.vault.parse::<VaultId>() else { return Ok(None) };

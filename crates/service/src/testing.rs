@@ -66,6 +66,7 @@ impl Bench {
             hostname: "host".to_owned(),
             spool_folder: folder.path().to_owned(),
             temp_folder: folder.path().join("temp"),
+            instance_root: folder.path().join("instances"),
             limits: Limits::default(),
         };
         let service = start.run(&root).await.unwrap();
@@ -151,12 +152,8 @@ impl Bench {
     pub(crate) fn spec(path: &str) -> BackupSpec {
         BackupSpec {
             files: FilesSpec { paths: vec![path.to_owned()], ..FilesSpec::default() },
-            speed_limit: None,
-            options: None,
             retention_days: Some(7),
-            retention_rules: Vec::new(),
-            keep_latest: false,
-            cross: None,
+            ..BackupSpec::default()
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use lifeboat_catalog::{AuditRow, NewVault, TaskRow, VaultChange, VaultFilter, VaultRow};
 use lifeboat_model::filter::{Page, Paged};
-use lifeboat_model::id::{TaskId, VaultId, random_characters};
+use lifeboat_model::id::{AccountId, TaskId, VaultId, random_characters};
 use lifeboat_worker::{VaultAccess, create_vault};
 
 use crate::{Caller, Missing, Result, Secret, Service, ServiceError, bridge};
@@ -19,12 +19,26 @@ pub struct NewVaultRequest {
 impl Service {
     /// Begins to make a vault; the task tells when it is there.
     pub async fn create_vault(&self, caller: &Caller, request: NewVaultRequest) -> Result<(VaultId, TaskId)> {
-        let id = VaultId::new(self.random.number());
         let task = TaskId::new(self.random.number());
+        let (id, password) = self.insert_vault(caller.account, request).await?;
+        let now = self.now();
+        self.catalog.insert_task(caller.account, &task, ("CreateVault", Some(&id)), now).await?;
+        let (service, made, told) = (self.clone(), id.clone(), task.clone());
+        bridge::spawn_task(async move { service.make_vault(&made, Some(&told), password).await });
+        Ok((id, task))
+    }
+
+    /// The row of a vault that is to be made, and its password.
+    pub(crate) async fn insert_vault(
+        &self,
+        account: AccountId,
+        request: NewVaultRequest,
+    ) -> Result<(VaultId, String)> {
+        let id = VaultId::new(self.random.number());
         let password = format!("{:032x}{:032x}", self.random.number(), self.random.number());
         let new = NewVault {
             id: id.clone(),
-            account: caller.account,
+            account,
             name: request.name,
             description: request.description,
             region: self.region.clone(),
@@ -32,16 +46,16 @@ impl Service {
             is_worm: request.is_worm,
             password: self.sealer.seal(&owner(&id), &password),
         };
-        let now = self.now();
         let most = self.limits.vaults_per_account;
-        self.catalog.insert_vault(new, most, now).await.map_err(|error| match ServiceError::from(error) {
-            ServiceError::Conflict(_) => ServiceError::Quota(format!("an account may have {most} vaults")),
-            other => other,
+        self.catalog.insert_vault(new, most, self.now()).await.map_err(|error| {
+            match ServiceError::from(error) {
+                ServiceError::Conflict(_) => {
+                    ServiceError::Quota(format!("an account may have {most} vaults"))
+                }
+                other => other,
+            }
         })?;
-        self.catalog.insert_task(caller.account, &task, ("CreateVault", Some(&id)), now).await?;
-        let (service, made, told) = (self.clone(), id.clone(), task.clone());
-        bridge::spawn_task(async move { service.make_vault(&made, Some(&told), password).await });
-        Ok((id, task))
+        Ok((id, password))
     }
 
     /// Makes the folder of a vault whose row is there.

@@ -63,6 +63,7 @@ pub fn back_up(order: &BackupOrder, progress: &Arc<Progress>, ctx: &Ctx) -> Resu
         parent: parent.map(|id| id.to_string()),
         ended: report.ended.map(Millis::from),
         is_partial: report.lost_count > 0 || progress.items_failed() > 0,
+        ..Done::default()
     })
 }
 

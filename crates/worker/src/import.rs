@@ -11,6 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use lifeboat_model::database::SetDetail;
 use lifeboat_model::job::JobCounters;
 use lifeboat_model::time::Millis;
 use lifeboat_repository::id::SnapshotId;
@@ -25,6 +26,7 @@ use crate::vault::VaultAccess;
 /// Lifeboat's own fields of a snapshot file. restic passes over them, and drops them when it rewrites the file.
 const ABOUT: &str = "lifeboat";
 const RESULT: &str = "lifeboat_result";
+const DETAIL: &str = "lifeboat_detail";
 /// The file beside the repository.
 const SPEC_FILE: &str = "lifeboat.json";
 /// Before the name of a vault's folder that is being deleted.
@@ -46,6 +48,8 @@ pub struct FoundSnapshot {
     pub about: Option<Value>,
     /// What that job had counted when it made it.
     pub counters: Option<JobCounters>,
+    /// Of a database, what is known of it besides its bytes.
+    pub detail: Option<SetDetail>,
     pub is_partial: bool,
 }
 
@@ -121,6 +125,7 @@ impl FoundSnapshot {
         let summary = file.summary.as_ref();
         let result = file.unknown.remove(RESULT);
         let result = result.and_then(|result| serde_json::from_value::<JobResult>(result).ok());
+        let detail = file.unknown.remove(DETAIL).and_then(|detail| serde_json::from_value(detail).ok());
         let has_lost = summary.is_some_and(|summary| summary.unknown.contains_key(ITEMS_LOST));
         let ended = summary.map(|summary| Millis::from(summary.backup_end.instant()));
         Self {
@@ -132,6 +137,7 @@ impl FoundSnapshot {
             ended: ended.filter(|ended| *ended >= started).unwrap_or(started),
             is_partial: has_lost || result.as_ref().is_some_and(|result| result.is_partial),
             counters: result.map(|result| result.counters),
+            detail,
             about: file.unknown.remove(ABOUT),
             paths: file.paths,
             excludes: file.excludes,
@@ -155,6 +161,12 @@ pub(crate) fn about(about: &Value) -> Map<String, Value> {
 pub(crate) fn result_fields(result: &JobResult) -> Map<String, Value> {
     let result = serde_json::to_value(result).expect("numbers are JSON");
     Map::from_iter([(RESULT.to_owned(), result)])
+}
+
+/// The fields that the snapshot of a database gets when it is known what was taken.
+pub(crate) fn detail_fields(detail: &SetDetail) -> Map<String, Value> {
+    let detail = serde_json::to_value(detail).expect("a detail has text as keys");
+    Map::from_iter([(DETAIL.to_owned(), detail)])
 }
 
 /// What the file beside the repository says; `None` when there is none.

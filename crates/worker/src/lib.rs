@@ -6,6 +6,7 @@
 mod backup;
 mod browse;
 mod counted;
+mod database;
 mod import;
 mod progress;
 mod prune;
@@ -18,6 +19,10 @@ mod vault;
 
 pub use self::backup::{BackupOrder, back_up};
 pub use self::browse::{BrowseError, BrowseOrder, Entry, Folder, Listing, browse};
+pub use self::database::{
+    DatabaseBackupOrder, DatabaseError, DatabaseRestoreOrder, MadeServer, Slots, back_up_database,
+    data_nodes, restore_database, start_server, stop_server, url_at,
+};
 pub use self::import::{
     FoundSnapshot, Unreadable, VaultStamp, delete_vault, is_locked, list_snapshots, opens, read_snapshots,
     read_spec, stored_bytes, vault_folders, vault_stamp, write_spec,
@@ -28,6 +33,7 @@ pub use self::report::{ItemLog, error_file, make_reports, report_files};
 pub use self::resource::{AddressError, TestError, TestReport, resource_address, test_resource};
 pub use self::restore::{RestoreOrder, restore};
 pub use self::vault::{VaultAccess, create_vault};
+use lifeboat_model::database::SetDetail;
 use lifeboat_model::time::Millis;
 pub use lifeboat_repository::clock::Time;
 pub use lifeboat_repository::{Ctx, Error as VaultError, Result as VaultResult};
@@ -42,6 +48,10 @@ pub struct Done {
     pub is_partial: bool,
     /// When the snapshot was made, as it says itself.
     pub ended: Option<Millis>,
+    /// What is known of the backup of a database besides its bytes.
+    pub detail: Option<SetDetail>,
+    /// The server that a restore has made.
+    pub server: Option<MadeServer>,
 }
 
 /// What was tried on an entry and why it failed, in one line.
@@ -79,6 +89,15 @@ pub enum JobError {
     Vault(#[source] lifeboat_repository::Error),
     #[error("cannot begin")]
     Begin(#[source] std::io::Error),
+    /// The database failed, or may not be read.
+    #[error(transparent)]
+    Database(DatabaseError),
+}
+
+impl From<lifeboat_repository::Error> for JobError {
+    fn from(error: lifeboat_repository::Error) -> Self {
+        Self::of_vault(error)
+    }
 }
 
 impl JobError {
@@ -101,6 +120,7 @@ impl JobError {
             Self::Locked(_) => "VAULT_LOCKED",
             Self::Vault(_) => "ACCESS_VAULT_FAIL",
             Self::Begin(_) => "SOURCE_UNAVAILABLE",
+            Self::Database(error) => error.code,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lifeboat_model::database::Phase;
 use lifeboat_model::job::JobCounters;
 use lifeboat_repository::restore::ItemFacts;
 use lifeboat_repository::tree::NodeKind;
@@ -30,12 +31,23 @@ pub struct Progress {
     bytes_handled: AtomicU64,
     engines: Mutex<Vec<Engine>>,
     log: Option<ItemLog>,
+    phases: Option<Listener>,
+}
+
+/// Is told of each phase that is entered.
+struct Listener(Box<dyn Fn(Phase) + Send + Sync>);
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 /// The counters of one operation of the engine.
 #[derive(Clone, Debug)]
 enum Engine {
     Backup(Arc<Counters>),
+    Intake(Arc<Counters>),
     Restore(Arc<Counters>),
 }
 
@@ -84,6 +96,18 @@ impl Progress {
         Self { log, ..Self::default() }
     }
 
+    /// Progress that tells of each phase that is entered.
+    pub fn with_phases(listener: impl Fn(Phase) + Send + Sync + 'static) -> Self {
+        Self { phases: Some(Listener(Box::new(listener))), ..Self::default() }
+    }
+
+    /// Says what is done from now on.
+    pub(crate) fn enter(&self, phase: Phase) {
+        if let Some(Listener(tell)) = &self.phases {
+            tell(phase);
+        }
+    }
+
     /// What was counted until now, here and by the engine.
     pub fn read(&self) -> JobCounters {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -104,6 +128,15 @@ impl Progress {
         for engine in self.engines.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             match engine {
                 Engine::Backup(engine) => counters.bytes_actual += get(&engine.data_added),
+                Engine::Intake(engine) => {
+                    counters.bytes_actual += get(&engine.data_added);
+                    counters.bytes_done += get(&engine.bytes_read);
+                    counters.bytes_handled += get(&engine.bytes_done);
+                    counters.items_done += get(&engine.items_done);
+                    counters.items_actual += get(&engine.items_done);
+                    counters.files_done += get(&engine.items_done);
+                    counters.files_actual += get(&engine.items_done);
+                }
                 Engine::Restore(engine) => {
                     counters.bytes_actual += get(&engine.bytes_read);
                     counters.bytes_done += get(&engine.bytes_written);
@@ -122,6 +155,21 @@ impl Progress {
     /// The lines about the entries, where they are wanted.
     pub fn log(&self) -> Option<&ItemLog> {
         self.log.as_ref()
+    }
+
+    /// A server begins to send so many bytes, more or less.
+    pub(crate) fn begin_intake(&self, estimated_bytes: u64, ctx: &Ctx) {
+        self.watch(Engine::Intake(Arc::clone(&ctx.counters)));
+        self.bytes_total.store(estimated_bytes, Ordering::Relaxed);
+        self.has_totals.store(true, Ordering::Release);
+    }
+
+    /// It has sent everything: the estimate becomes what it was.
+    pub(crate) fn end_intake(&self) {
+        let counters = self.read();
+        self.items_total.store(counters.items_done, Ordering::Relaxed);
+        self.files_total.store(counters.files_done, Ordering::Relaxed);
+        self.bytes_total.store(counters.bytes_done, Ordering::Relaxed);
     }
 
     pub(crate) fn watch_backup(&self, ctx: &Ctx) {

@@ -56,22 +56,22 @@ impl VaultAccess {
     }
 
     /// Runs `work` with a shared lock that is kept fresh meanwhile.
-    pub(crate) fn locked<T>(
+    pub(crate) fn locked<T, E: From<Error>>(
         &self,
         repository: &Repository,
         ctx: &Ctx,
-        work: impl FnOnce(&LockGuard) -> Result<T>,
-    ) -> Result<T> {
+        work: impl FnOnce(&LockGuard) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.locked_as(LockMode::Shared, repository, ctx, work)
     }
 
-    pub(crate) fn locked_as<T>(
+    pub(crate) fn locked_as<T, E: From<Error>>(
         &self,
         mode: LockMode,
         repository: &Repository,
         ctx: &Ctx,
-        work: impl FnOnce(&LockGuard) -> Result<T>,
-    ) -> Result<T> {
+        work: impl FnOnce(&LockGuard) -> Result<T, E>,
+    ) -> Result<T, E> {
         let options = LockOptions {
             mode,
             holder: Holder::of_this_process(self.hostname.clone(), "lifeboat".to_owned()),
@@ -82,7 +82,7 @@ impl VaultAccess {
         let guard = repository.lock(options, ctx)?;
         let worked = guard.keep_while(ctx, || work(&guard));
         let released = guard.release();
-        worked.and_then(|done| released.map(|()| done))
+        worked.and_then(|done| released.map(|()| done).map_err(E::from))
     }
 }
 

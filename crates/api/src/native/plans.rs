@@ -101,11 +101,9 @@ pub(super) async fn create(call: &Call<'_>, new: NewPlan) -> Result<CreatedPlan,
         spec: BackupSpec {
             files,
             speed_limit: speed_limit.map(|limit| limit.to_string()),
-            options: None,
             retention_days: new.retention_days,
-            retention_rules: Vec::new(),
             keep_latest: new.keep_latest,
-            cross: None,
+            ..BackupSpec::default()
         },
         schedule,
         rules: Vec::new(),

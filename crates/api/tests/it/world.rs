@@ -85,6 +85,7 @@ async fn service_in(
         hostname: "testhost".to_owned(),
         spool_folder: folder.to_owned(),
         temp_folder: folder.join("temp"),
+        instance_root: folder.join("instances"),
         limits: Limits::default(),
     };
     (start.run(root).await.unwrap(), catalog)

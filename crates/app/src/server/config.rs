@@ -26,6 +26,7 @@ pub(super) struct Config {
     pub(super) tls: Option<TlsFiles>,
     pub(super) database: Option<String>,
     pub(super) vault_root: Option<PathBuf>,
+    pub(super) instance_root: Option<PathBuf>,
     pub(super) region: Option<String>,
     pub(super) metrics: MetricsFor,
     pub(super) log_format: LogFormat,
@@ -51,6 +52,8 @@ struct File {
     region: Option<Region>,
     database: Option<DatabaseUrl>,
     vault_root: Option<PathBuf>,
+    /// Where servers that are made of backups have their files.
+    instance_root: Option<PathBuf>,
     /// The folders that jobs may read and write.
     client_paths: Option<Vec<ClientPath>>,
     metrics: Option<MetricsFor>,
@@ -70,6 +73,9 @@ struct FileLimits {
     connections: Option<Within<1, 100_000>>,
     stop_seconds: Option<Within<0, 86_400>>,
     vault_deletion_minutes: Option<Within<0, 1_000_000>>,
+    uploads_at_once: Option<Within<1, 256>>,
+    database_backups_a_day: Option<Within<1, 1_000_000>>,
+    tasks_days: Option<Within<1, 3650>>,
 }
 
 /// A whole number between two ends.
@@ -171,6 +177,7 @@ impl Config {
             tls,
             database: args.database.clone().or(file.database).map(|url| url.0),
             vault_root: args.vault_root.clone().or(file.vault_root),
+            instance_root: file.instance_root,
             region: args.region.clone().or(file.region).map(|region| region.0),
             metrics: args.metrics.or(file.metrics).unwrap_or_default(),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
@@ -201,7 +208,7 @@ impl File {
         let mut file: Self =
             toml::from_str(&text).with_context(|| format!("the configuration {shown} is refused"))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for path in [&mut file.data, &mut file.vault_root].into_iter().flatten() {
+        for path in [&mut file.data, &mut file.vault_root, &mut file.instance_root].into_iter().flatten() {
             *path = folder.join(&path);
         }
         if let Some(tls) = &mut file.tls {
@@ -230,6 +237,11 @@ impl FileLimits {
                 .vault_deletion_minutes
                 .map_or(default.vault_deletion_wait, |minutes| Some(Duration::from_secs(minutes.0 * 60))),
             upkeep_every: default.upkeep_every,
+            uploads_at_once: self.uploads_at_once.map_or(default.uploads_at_once, |most| to_usize(most.0)),
+            database_backups_a_day: self
+                .database_backups_a_day
+                .map_or(default.database_backups_a_day, |most| most.0),
+            tasks_kept: self.tasks_days.map_or(default.tasks_kept, |days| hours_of(days.0 * 24)),
         }
     }
 }

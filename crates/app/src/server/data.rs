@@ -76,6 +76,13 @@ impl DataFolder {
         Ok(folder)
     }
 
+    /// Where servers are that are made of backups. Others have to get to their own below it.
+    pub(super) fn instances(&self, elsewhere: Option<&Path>) -> anyhow::Result<PathBuf> {
+        let folder = elsewhere.map_or_else(|| self.path.join("instances"), Path::to_owned);
+        make_folder(&folder)?;
+        Ok(folder)
+    }
+
     /// Where files are made that are to be fetched for some time: in the data folder, or beside vaults that are elsewhere,
     /// where every server finds them that works on the same vaults.
     pub(super) fn temp(&self, vaults_elsewhere: Option<&Path>) -> anyhow::Result<PathBuf> {

@@ -4,6 +4,7 @@
 //! lost its lease is told so by the fence, which counts claims: what it says is written only while its fence is the
 //! row's. The end of a backup and its snapshot are one transaction.
 
+pub(crate) mod databases;
 mod family;
 mod filter;
 mod reports;
@@ -13,6 +14,7 @@ use lifeboat_model::id::{AccountId, JobId, VaultId};
 use lifeboat_model::job::{FULL_PROGRESS, JobCounters, JobEvent, JobKind, JobState, Outcome, Trigger};
 use lifeboat_model::time::Millis;
 
+pub use self::databases::{DatabaseJobFilter, RunningFilter};
 use self::family::follow;
 pub use self::filter::{JobFilter, JobPlace, Listed};
 pub use self::reports::ReportOrder;
@@ -50,7 +52,20 @@ pub struct NewJob {
     pub snapshot: Option<String>,
     pub source_job: Option<String>,
     pub source_instance: Option<String>,
+    /// Of a database or of Redis.
+    pub numbers: Option<JobNumbers>,
     pub expires: Millis,
+}
+
+/// What the dialects of databases call a job by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobNumbers {
+    /// The jobs of one family share it.
+    pub number: i64,
+    /// Of the backup set that the job makes.
+    pub set: i64,
+    /// Of a cluster: the node that the job is about.
+    pub node: Option<String>,
 }
 
 /// Why a job ended that no worker has ended: a code and a sentence.
@@ -110,7 +125,7 @@ impl Catalog {
         let id = row.text("id")?;
         let update = sql(
             "UPDATE jobs SET state = 'RUNNING', worker = $1, leased_until = $2, fence = fence + 1, \
-             started_at = COALESCE(started_at, $3), updated_at = $3, progress = 0, speed = 0, bytes_total = NULL, \
+             started_at = COALESCE(started_at, $3), updated_at = $3, progress = 0, speed = 0, phase = NULL, bytes_total = NULL, \
              items_total = NULL, files_total = NULL, bytes_done = 0, bytes_actual = 0, items_done = 0, items_actual = 0, \
              files_done = 0, files_actual = 0 WHERE id = $4",
         );
@@ -366,12 +381,13 @@ pub(crate) fn insert(new: &NewJob, unless: Unless, now: Millis) -> Statement {
         "INSERT INTO jobs (id, kind, account_id, vault_id, region, plan_id, parent_id, client_id, instance_id, source_type, \
          edition, name, backup_type, trigger_mode, spec, snapshot_id, source_job_id, source_instance_id, state, progress, \
          speed, bytes_done, bytes_actual, items_done, items_actual, files_done, files_actual, created_at, updated_at, \
-         expires_at, fence, series_id, policy_id, rule_id) \
+         expires_at, fence, series_id, policy_id, rule_id, number, set_number, node_id) \
          SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), \
          CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS TEXT), CAST($10 AS TEXT), CAST($11 AS TEXT), \
          CAST($12 AS TEXT), CAST($13 AS TEXT), CAST($14 AS TEXT), CAST($15 AS TEXT), CAST($16 AS TEXT), \
          CAST($17 AS TEXT), CAST($18 AS TEXT), 'CREATED', 0, 0, 0, 0, 0, 0, 0, 0, CAST($19 AS BIGINT), \
-         CAST($19 AS BIGINT), CAST($20 AS BIGINT), 0, CAST($21 AS TEXT), CAST($22 AS TEXT), CAST($23 AS TEXT){guard}"
+         CAST($19 AS BIGINT), CAST($20 AS BIGINT), 0, CAST($21 AS TEXT), CAST($22 AS TEXT), CAST($23 AS TEXT), \
+         CAST($24 AS BIGINT), CAST($25 AS BIGINT), CAST($26 AS TEXT){guard}"
     ));
     insert
         .bind(new.id.as_str())
@@ -397,6 +413,9 @@ pub(crate) fn insert(new: &NewJob, unless: Unless, now: Millis) -> Statement {
         .bind(new.series.as_deref())
         .bind(new.policy.as_deref())
         .bind(new.rule.as_deref())
+        .bind(new.numbers.as_ref().map(|numbers| numbers.number))
+        .bind(new.numbers.as_ref().map(|numbers| numbers.set))
+        .bind(new.numbers.as_ref().and_then(|numbers| numbers.node.as_deref()))
 }
 
 async fn read(tx: &mut Tx, id: &str) -> Result<Option<ClaimedJob>> {

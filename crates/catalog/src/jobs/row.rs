@@ -1,5 +1,6 @@
 //! A job as it is read.
 
+use lifeboat_model::database::Phase;
 use lifeboat_model::id::AccountId;
 use lifeboat_model::job::{JobCounters, JobState};
 use lifeboat_model::time::Millis;
@@ -34,6 +35,12 @@ pub struct JobRow {
     /// The snapshot file in the vault that a restore reads.
     pub snapshot_hash: Option<String>,
     pub source_instance: Option<String>,
+    /// What the dialects of databases call it by, and the set it makes, and the node of a cluster it is about.
+    pub number: Option<i64>,
+    pub set_number: Option<i64>,
+    pub node: Option<String>,
+    /// What a backup of a database does, or did last.
+    pub phase: Option<Phase>,
     pub state: JobState,
     pub error_code: Option<String>,
     pub error_message: Option<String>,
@@ -55,7 +62,7 @@ pub(super) const COLUMNS: &str = "j.id, j.kind, j.account_id, j.vault_id, j.plan
     j.source_type, j.edition, j.name, j.backup_type, j.trigger_mode, j.spec, j.snapshot_id, j.source_instance_id, j.state, \
     j.error_code, j.error_message, j.error_file, j.report_state, j.progress, j.speed, j.bytes_total, j.items_total, j.files_total, j.bytes_done, \
     j.bytes_actual, j.items_done, j.items_actual, j.files_done, j.files_actual, j.created_at, j.started_at, j.completed_at, \
-    j.updated_at, j.expires_at, (SELECT s.hash FROM snapshots s WHERE s.id = j.snapshot_id) AS snapshot_hash";
+    j.updated_at, j.expires_at, j.number, j.set_number, j.node_id, j.phase, (SELECT s.hash FROM snapshots s WHERE s.id = j.snapshot_id) AS snapshot_hash";
 
 impl JobRow {
     pub(super) fn of(row: &Row) -> Result<Self> {
@@ -82,6 +89,10 @@ impl JobRow {
             snapshot: row.maybe_text("snapshot_id")?,
             snapshot_hash: row.maybe_text("snapshot_hash")?,
             source_instance: row.maybe_text("source_instance_id")?,
+            number: row.maybe_number("number")?,
+            set_number: row.maybe_number("set_number")?,
+            node: row.maybe_text("node_id")?,
+            phase: row.maybe_text("phase")?.as_deref().and_then(Phase::parse),
             state: JobState::parse(&state).ok_or_else(|| CatalogError::strange("state", &state))?,
             error_code: row.maybe_text("error_code")?,
             error_message: row.maybe_text("error_message")?,

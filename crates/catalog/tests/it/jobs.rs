@@ -59,6 +59,7 @@ pub(crate) fn ended(outcome: Outcome, snapshot: Option<u128>) -> FinishedJob {
             completed: NOW,
             retention_days: Some(1),
             keep_latest: false,
+            detail: None,
         }),
     }
 }
@@ -275,12 +276,12 @@ async fn a_scheduled_run_is_left_out_while_the_former_has_not_ended(place: Place
     let next = NOW.plus(3_600_000);
     let start = |catalog: &Catalog, number| {
         let (catalog, run, job) = (catalog.clone(), due[0].clone(), world.planned_job(number));
-        async move { catalog.start_run(&run, Some(next), Some(&job), NOW).await.unwrap() }
+        async move { catalog.start_run(&run, Some(next), &[job], NOW).await.unwrap() }
     };
     assert_eq!(start(&catalog, 1).await, RunStart::Started);
     assert_eq!(start(&second, 2).await, RunStart::Gone);
     let due = second.due_runs(next).await.unwrap();
-    let left_out = second.start_run(&due[0], None, Some(&world.planned_job(3)), next).await.unwrap();
+    let left_out = second.start_run(&due[0], None, &[world.planned_job(3)], next).await.unwrap();
     assert_eq!(left_out, RunStart::LeftOut);
     assert!(catalog.due_runs(Millis(i64::MAX)).await.unwrap().is_empty());
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod backup_sets;
+#[cfg(test)]
 mod databases;
 #[cfg(test)]
 mod figures;

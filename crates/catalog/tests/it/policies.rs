@@ -157,10 +157,9 @@ async fn of_two_servers_one_starts_the_run_of_a_binding(place: Place) {
         |number| NewJob { series: Some(binding.id.to_string()), ..job(number, world.account, &world.vault) };
     let (first, second) = (new(1), new(2));
     let next = Some(NOW.plus(3_600_000));
-    let (one, two) = tokio::join!(
-        catalog.start_run(&run, next, Some(&first), NOW),
-        other.start_run(&run, next, Some(&second), NOW)
-    );
+    let (first, second) = ([first], [second]);
+    let (one, two) =
+        tokio::join!(catalog.start_run(&run, next, &first, NOW), other.start_run(&run, next, &second, NOW));
     let mut starts = [one.unwrap(), two.unwrap()];
     starts.sort_by_key(|start| format!("{start:?}"));
     assert_eq!(starts, [RunStart::Gone, RunStart::Started]);
@@ -168,7 +167,7 @@ async fn of_two_servers_one_starts_the_run_of_a_binding(place: Place) {
     // A schedule that has no further run is forgotten.
     let late = catalog.due_runs(NOW.plus(3_600_000)).await.unwrap();
     let last = late.into_iter().find(|due| due.series == run.series).unwrap();
-    assert_eq!(catalog.start_run(&last, None, Some(&new(3)), NOW).await.unwrap(), RunStart::LeftOut);
+    assert_eq!(catalog.start_run(&last, None, &[new(3)], NOW).await.unwrap(), RunStart::LeftOut);
     assert!(catalog.due_runs(Millis(i64::MAX)).await.unwrap().iter().all(|due| due.series != run.series));
 }
 

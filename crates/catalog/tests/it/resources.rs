@@ -16,11 +16,11 @@ on_both_databases! {
     a_vault_that_a_resource_names_stays
 }
 
-fn id(text: &str) -> ResourceId {
+pub(crate) fn id(text: &str) -> ResourceId {
     text.parse().unwrap()
 }
 
-fn resource(name: &str, of: AccountId, engine: Engine) -> NewResource {
+pub(crate) fn resource(name: &str, of: AccountId, engine: Engine) -> NewResource {
     let user = Some("ada".to_owned());
     let address = Address {
         scheme: engine.as_str().to_owned(),

@@ -39,6 +39,7 @@ async fn snapshot(
         completed,
         retention_days: Some(1),
         keep_latest,
+        detail: None,
     };
     let done = FinishedJob {
         outcome: Outcome::Complete,

@@ -94,6 +94,7 @@ pub(crate) fn job(number: u128, of: AccountId, vault: &VaultId) -> NewJob {
         snapshot: None,
         source_job: None,
         source_instance: None,
+        numbers: None,
         expires: NOW.plus(1_000_000),
     }
 }

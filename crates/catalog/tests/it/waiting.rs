@@ -126,6 +126,7 @@ async fn ended(catalog: &Catalog, world: &World, number: u128, at: Millis) -> Ne
         completed: at,
         retention_days: None,
         keep_latest: false,
+        detail: None,
     };
     let finished = FinishedJob {
         outcome: Outcome::PartialComplete,

@@ -1,6 +1,8 @@
 //! Whole jobs on real folders, judged by walks of their own and by the real restic.
 
 #[cfg(test)]
+mod databases;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod restores;

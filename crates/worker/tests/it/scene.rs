@@ -50,6 +50,10 @@ impl Scene {
         self.folder.path().join(name)
     }
 
+    pub(crate) fn access(&self) -> VaultAccess {
+        self.access.clone()
+    }
+
     pub(crate) fn source(&self) -> PathBuf {
         self.path("source")
     }

@@ -139,8 +139,10 @@ pub(crate) fn refuse(error: &ServiceError) -> WireError {
         ServiceError::Exists(_)
         | ServiceError::Conflict(_)
         | ServiceError::Quota(_)
+        | ServiceError::BackupRuns(_)
         | ServiceError::Worm(_)
         | ServiceError::Strange(_) => WireError::bad_request("BadRequest", sentence(&text)),
+        ServiceError::Source(cause) => WireError::bad_request("BadRequest", sentence(&cause.to_string())),
         ServiceError::VaultBound(_) => {
             WireError::bad_request("VaultBoundPolicyCannotBeDeleted", sentence(&text))
         }

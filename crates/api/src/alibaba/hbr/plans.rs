@@ -181,9 +181,8 @@ fn spec(params: &Params) -> Result<BackupSpec, WireError> {
         speed_limit: speed_limit(params)?,
         options: options(params)?,
         retention_days: retention(params)?,
-        retention_rules: Vec::new(),
         keep_latest: params.number("KeepLatestSnapshots", 0, 1)? == Some(1),
-        cross: None,
+        ..BackupSpec::default()
     })
 }
 

@@ -1,0 +1,215 @@
+//! Restores of databases and of Redis as callers ask for them, and what becomes of the resource meanwhile.
+//!
+//! The resource is held by the job: RESTORING or CREATING as long as that has not ended, whoever began it and whatever
+//! became of him. A new server is noted before its job is said to be over, so a crash between them makes it again.
+
+use lifeboat_catalog::{JobRow, MadeInstance, NewJob, NewResource, ResourceRow, SnapshotRow};
+use lifeboat_model::database::{DatabaseBackup, DatabaseRestore, DatabaseRestoreTarget, RestoredDatabase};
+use lifeboat_model::id::{AccountId, RestoreId, random_characters};
+use lifeboat_model::job::{JobKind, Trigger};
+use lifeboat_model::resource::{Address, Engine, ResourceId, ResourceState};
+use lifeboat_worker::{DatabaseRestoreOrder, MadeServer, VaultAccess};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Invalid;
+use crate::{Caller, Missing, Result, Secret, Service, ServiceError};
+
+/// A server that this one runs itself; its files are in a folder named after its resource.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct OwnServer {
+    pub(crate) port: u16,
+}
+
+impl Service {
+    /// Overwrites a Redis with a set of whatever Redis of the caller's; with a filter only the keys that match.
+    pub async fn restore_redis(
+        &self,
+        caller: &Caller,
+        id: &ResourceId,
+        (set, filter): (i64, Option<String>),
+    ) -> Result<String> {
+        let row = self.resource(caller, id).await?;
+        let found = self.set_to_restore(caller, set, Engine::Redis).await?;
+        self.restore_into(&row, (&found, DatabaseRestoreTarget::Keys { filter })).await
+    }
+
+    /// Restores databases or tables of a set into the server that it was taken of.
+    pub async fn restore_tables(
+        &self,
+        caller: &Caller,
+        id: &ResourceId,
+        (set, databases): (i64, Vec<RestoredDatabase>),
+    ) -> Result<String> {
+        let row = self.resource(caller, id).await?;
+        let found = self.backup_set(caller, id, set).await?;
+        self.restore_into(&row, (&found, DatabaseRestoreTarget::Tables(databases))).await
+    }
+
+    /// Makes a new server of a set; returns the id of its resource, which is RUNNING when it is there.
+    pub async fn clone_database(&self, caller: &Caller, id: &ResourceId, set: i64) -> Result<ResourceId> {
+        let row = self.resource(caller, id).await?;
+        let found = self.backup_set(caller, id, set).await?;
+        let backup = backup_of(&found)?;
+        if backup.method != lifeboat_model::database::BackupMethod::Physical {
+            let accepted = "A new server is made of a physical set; of a logical one tables can be restored.";
+            return Err(Invalid::new("backup id", &set.to_string(), accepted).into());
+        }
+        let new: ResourceId = format!("rm-{}", random_characters(self.random.number()))
+            .parse()
+            .map_err(|_| ServiceError::Strange("an id was made that is none".to_owned()))?;
+        let url = self.resource_endpoint(&row)?;
+        let instance = serde_json::to_string(&OwnServer::default()).expect("a number is JSON");
+        let resource = NewResource {
+            id: new.clone(),
+            account: row.account,
+            engine: row.engine,
+            address: Address { host: "127.0.0.1".to_owned(), port: 0, ..row.address.clone() },
+            url: self.seal_url(&new, url.expose()),
+            is_cluster: false,
+            vault: row.vault.clone(),
+            instance: Some(instance),
+            state: ResourceState::Creating,
+        };
+        self.catalog.insert_resource(resource, self.now()).await?;
+        let target = DatabaseRestoreTarget::Instance(new.clone());
+        let job = self.job_of_restore(&row, &new, (&found, target))?;
+        self.catalog.insert_resource_jobs(&new, &[job], Some(ResourceState::Creating), self.now()).await?;
+        self.wake.notify_one();
+        Ok(new)
+    }
+
+    async fn set_to_restore(&self, caller: &Caller, set: i64, engine: Engine) -> Result<SnapshotRow> {
+        let found = self.catalog.set_of_number(caller.account, set).await?;
+        let is_of_engine = |found: &SnapshotRow| backup_of(found).is_ok_and(|backup| backup.engine == engine);
+        let found = found.filter(is_of_engine);
+        found.ok_or_else(|| ServiceError::Missing(Missing::BackupSet, set.to_string()))
+    }
+
+    async fn restore_into(
+        &self,
+        row: &ResourceRow,
+        (set, target): (&SnapshotRow, DatabaseRestoreTarget),
+    ) -> Result<String> {
+        if row.state != ResourceState::Running {
+            let what =
+                format!("{} is {}; it can be restored to when it is RUNNING", row.id, row.state.as_str());
+            return Err(ServiceError::Conflict(what));
+        }
+        let job = self.job_of_restore(row, &row.id, (set, target))?;
+        let id = job.id.clone();
+        let state = Some(ResourceState::Restoring);
+        if !self.catalog.insert_resource_jobs(&row.id, &[job], state, self.now()).await? {
+            let what = format!("a backup or a restore of {} is under way", row.id);
+            return Err(ServiceError::BackupRuns(what));
+        }
+        self.wake.notify_one();
+        Ok(id)
+    }
+
+    fn job_of_restore(
+        &self,
+        row: &ResourceRow,
+        into: &ResourceId,
+        (set, target): (&SnapshotRow, DatabaseRestoreTarget),
+    ) -> Result<NewJob> {
+        let backup = backup_of(set)?;
+        let spec =
+            DatabaseRestore { resource: row.id.clone(), engine: row.engine, method: backup.method, target };
+        Ok(NewJob {
+            id: RestoreId::new(self.random.number()).to_string(),
+            kind: JobKind::DatabaseRestore,
+            account: row.account,
+            vault: set.vault.to_string(),
+            region: self.region.clone(),
+            plan: None,
+            parent: None,
+            series: Some(into.to_string()),
+            policy: None,
+            rule: None,
+            client: None,
+            instance: Some(into.to_string()),
+            source_type: row.engine.as_str().to_owned(),
+            edition: "STANDARD".to_owned(),
+            name: into.to_string(),
+            backup_type: set.backup_type.clone(),
+            trigger: Trigger::Manual,
+            spec: serde_json::to_string(&spec).expect("a spec has text as keys"),
+            snapshot: Some(set.id.to_string()),
+            source_job: set.job.as_ref().map(ToString::to_string),
+            source_instance: set.set.as_ref().map(|set| set.resource.clone()),
+            numbers: None,
+            expires: self.job_expiry(),
+        })
+    }
+
+    /// What a restore job has to do.
+    pub(crate) async fn database_restore_order(
+        &self,
+        job: &JobRow,
+        vault: VaultAccess,
+    ) -> Result<DatabaseRestoreOrder> {
+        let strange = || ServiceError::Conflict(format!("the job {} says nothing that makes sense", job.id));
+        let restore: DatabaseRestore = serde_json::from_str(&job.spec).map_err(|_| strange())?;
+        let gone = || ServiceError::Missing(Missing::Snapshot, job.snapshot.clone().unwrap_or_default());
+        let id = job.snapshot.as_deref().and_then(|id| id.parse().ok()).ok_or_else(gone)?;
+        let set = self.catalog.snapshot(job.account, &id).await?.ok_or_else(gone)?;
+        let sets = self.sets_of_cluster(job.account, &set).await?;
+        let no_resource = || ServiceError::Missing(Missing::Resource, restore.resource.to_string());
+        let row = self.catalog.resource(job.account, &restore.resource).await?.ok_or_else(no_resource)?;
+        let url = self.resource_endpoint(&row)?;
+        let endpoint = url.expose().parse().map_err(|_| strange())?;
+        // A new server has a folder of its own for ever, a restore of tables one for a while.
+        let folder = match &restore.target {
+            DatabaseRestoreTarget::Instance(new) => self.instance_root.join(new.as_str()),
+            _ => self.instance_root.join(format!(".{}", job.id)),
+        };
+        let detail = set.set.map(|set| set.detail).unwrap_or_default();
+        let workers = crate::dispatch::workers();
+        Ok(DatabaseRestoreOrder { vault, snapshots: sets, restore, detail, endpoint, folder, workers })
+    }
+
+    /// The snapshot files of a set; of a cluster those of all nodes.
+    async fn sets_of_cluster(&self, account: AccountId, set: &SnapshotRow) -> Result<Vec<String>> {
+        let (Some(known), backup) = (&set.set, backup_of(set)?) else { return Ok(vec![set.hash.clone()]) };
+        if backup.nodes <= 1 {
+            return Ok(vec![set.hash.clone()]);
+        }
+        let all = self.catalog.sets_of_job(account, known.number).await?;
+        if all.len() as u64 == u64::from(backup.nodes) {
+            return Ok(all.into_iter().map(|set| set.hash).collect());
+        }
+        let what = format!(
+            "the cluster had {} nodes when it was backed up, and there are sets of {} of them",
+            backup.nodes,
+            all.len()
+        );
+        Err(ServiceError::Conflict(what))
+    }
+
+    /// Notes the server that a job has made.
+    pub(crate) async fn note_made_server(&self, job: &JobRow, made: &MadeServer) -> Result<()> {
+        let Ok(restore) = serde_json::from_str::<DatabaseRestore>(&job.spec) else { return Ok(()) };
+        let DatabaseRestoreTarget::Instance(new) = &restore.target else { return Ok(()) };
+        let gone = || ServiceError::Missing(Missing::Resource, new.to_string());
+        let row = self.catalog.any_resource(new).await?.ok_or_else(gone)?;
+        let url = self.resource_endpoint(&row)?;
+        let url =
+            lifeboat_worker::url_at(url.expose(), made.port).unwrap_or_else(|_| url.expose().to_owned());
+        let note = MadeInstance {
+            address: Address { host: "127.0.0.1".to_owned(), port: made.port, ..row.address },
+            url: self.seal_url(new, &url),
+            instance: serde_json::to_string(&OwnServer { port: made.port }).expect("a number is JSON"),
+            version: made.version.clone(),
+        };
+        Ok(self.catalog.set_resource_instance(new, &note, self.now()).await?)
+    }
+
+    fn seal_url(&self, id: &ResourceId, url: &str) -> String {
+        self.sealer.seal(&crate::resources::owner(id), Secret::new(url.to_owned()).expose())
+    }
+}
+
+fn backup_of(set: &SnapshotRow) -> Result<DatabaseBackup> {
+    let strange = || ServiceError::Strange(format!("the snapshot {} is no set of a database", set.id));
+    set.spec.database.clone().ok_or_else(strange)
+}

@@ -1,0 +1,87 @@
+//! Redis: one data node becomes one RDB in the vault.
+
+use std::path::Path;
+
+use lifeboat_adapters::endpoint::{Endpoint, EndpointError};
+use lifeboat_adapters::redis::{RdbSize, Replica, RestoreOptions, Server, restore as restore_rdbs};
+use lifeboat_model::database::{DataNode, SetDetail};
+use lifeboat_repository::Ctx;
+use lifeboat_repository::intake::Intake;
+use lifeboat_repository::tree::Node;
+
+use super::backup::{DatabaseBackupOrder, Source, Stream};
+use super::restore::DatabaseRestoreOrder;
+use super::stored::{Counted, Stored, StoredFile, expect};
+use crate::progress::Progress;
+use crate::{Done, JobError};
+
+/// The file of a data node in its snapshot.
+const DEFAULT_PORT: u16 = 6379;
+pub(super) const RDB: &str = "dump.rdb";
+
+struct Shard(Endpoint);
+
+/// Looks whether the node that the order names can be backed up.
+pub(super) fn open(order: &DatabaseBackupOrder, ctx: &Ctx) -> Result<Box<dyn Source>, JobError> {
+    let endpoint = match &order.backup.node {
+        Some(node) => Endpoint { host: node.host.clone(), port: Some(node.port), ..order.endpoint.clone() },
+        None => order.endpoint.clone(),
+    };
+    Server::connect(&endpoint, ctx)?.check(ctx)?;
+    Ok(Box::new(Shard(endpoint)))
+}
+
+impl Source for Shard {
+    fn begin(self: Box<Self>, ctx: &Ctx) -> Result<Box<dyn Stream>, JobError> {
+        Ok(Box::new(Replica::begin(&self.0, ctx)?))
+    }
+}
+
+impl Stream for Replica {
+    fn estimated_bytes(&self) -> u64 {
+        match self.size() {
+            RdbSize::Exact(bytes) | RdbSize::Estimate(bytes) => bytes,
+        }
+    }
+
+    fn take_in(self: Box<Self>, intake: &Intake<'_>, node: Node, ctx: &Ctx) -> Result<SetDetail, JobError> {
+        let consistent_at = Some(node.mtime.seconds);
+        let taken = self.stream_into(intake, Path::new(RDB), node, ctx)?;
+        Ok(SetDetail {
+            engine_version: taken.redis_version,
+            position: format!("{}:{}", taken.replication_id, taken.offset),
+            checksum: taken.checksum.map(|checksum| checksum.to_string()).unwrap_or_default(),
+            keys: Some(taken.keys),
+            consistent_at,
+            ..SetDetail::default()
+        })
+    }
+}
+
+/// The nodes of a cluster that have a part of its keys.
+pub fn data_nodes(url: &str, ctx: &Ctx) -> Result<Vec<DataNode>, JobError> {
+    let endpoint: Endpoint = url.parse().map_err(|error: EndpointError| super::not_a_url(&error))?;
+    let facts = Server::connect(&endpoint, ctx)?.check(ctx)?;
+    let node = |node: lifeboat_adapters::redis::DataNode| {
+        let port = node.endpoint.port.unwrap_or(DEFAULT_PORT);
+        DataNode { id: node.node_id, host: node.endpoint.host, port }
+    };
+    Ok(facts.nodes.into_iter().map(node).collect())
+}
+
+/// Replays the RDBs of all nodes into a server or a cluster.
+pub(super) fn restore(
+    order: &DatabaseRestoreOrder,
+    (sets, filter): (&[Stored<'_>], Option<&str>),
+    (progress, ctx): (&Progress, &Ctx),
+) -> Result<Done, JobError> {
+    let files = sets.iter().map(|set| set.file(RDB, &ctx.cancel));
+    let files = files.collect::<Result<Vec<_>, _>>()?;
+    expect(progress, files.len() as u64, files.iter().map(StoredFile::size).sum());
+    let rdbs = files.into_iter().map(|file| Counted(file, progress)).collect();
+    let filter = filter.map(str::parse).transpose()?;
+    let options = RestoreOptions { filter, clock: &*order.vault.time.clock };
+    restore_rdbs(rdbs, &order.endpoint, &options, ctx)?;
+    progress.settle();
+    Ok(Done::default())
+}
