@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod digest;
 pub mod fuzz;
+pub mod mariadb;
 pub mod postgres;
 pub mod random;
 pub mod redis;

@@ -1,5 +1,6 @@
 //! Databases that speak SQL: one folder for each engine, and what they share.
 
 pub mod error;
+pub mod mariadb;
 
 pub use error::{SqlError, SqlErrorKind};

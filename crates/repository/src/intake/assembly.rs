@@ -39,6 +39,18 @@ impl Arrived {
     pub(super) fn entry(path: PathBuf, node: Node) -> Self {
         Self { path, node, blobs: None }
     }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn is_file_at(&self, path: &Path) -> bool {
+        self.blobs.is_some() && self.path == path
+    }
+
+    pub(super) fn at(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
 }
 
 /// The path, if it can be one within a snapshot.

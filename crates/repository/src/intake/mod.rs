@@ -72,6 +72,27 @@ impl Intake<'_> {
         Ok(())
     }
 
+    /// Takes back what has arrived at the paths of which this is true; how many there were. Their contents stay
+    /// behind and belong to nothing.
+    pub fn take_back(&self, is_meant: impl Fn(&Path) -> bool) -> usize {
+        let mut arrived = locked(&self.arrived);
+        let before = arrived.len();
+        arrived.retain(|one| !one.path().strip_prefix(self.folder).is_ok_and(&is_meant));
+        before - arrived.len()
+    }
+
+    /// Moves the file that has arrived at `path` to where `to` was, if there is one; true if there was.
+    pub fn rename(&self, path: &Path, to: &Path) -> Result<bool> {
+        let path = self.folder.join(assembly::checked(path)?);
+        let to = self.folder.join(assembly::checked(to)?);
+        let mut arrived = locked(&self.arrived);
+        let Some(at) = arrived.iter().position(|one| one.is_file_at(&path)) else { return Ok(false) };
+        let moved = arrived.swap_remove(at).at(to.clone());
+        arrived.retain(|one| !one.path().starts_with(&to));
+        arrived.push(moved);
+        Ok(true)
+    }
+
     /// Everything that has arrived, once all of it is saved.
     fn end(self) -> Result<Vec<Arrived>> {
         self.under_way.wait();

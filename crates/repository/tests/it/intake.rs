@@ -240,3 +240,34 @@ fn an_upload_that_fails_ends_the_intake_with_its_error() {
     }
     assert!(hits > 0);
 }
+
+#[test]
+fn what_has_arrived_can_be_taken_back_and_moved() {
+    let storage = MemStorage::new();
+    init(Arc::new(storage.clone()));
+    let repository = open(Arc::new(storage));
+    let received = receive(&repository, |intake| {
+        for path in ["d/a", "d/b", "e", "g/h"] {
+            let mut file = intake.file(Path::new(path), file_node(), Cut::Content)?;
+            file.write(path.as_bytes())?;
+            file.finish()?;
+        }
+        assert_eq!(intake.take_back(|path| path.starts_with("d")), 2);
+        assert_eq!(intake.take_back(|path| path.starts_with("d")), 0);
+        assert!(intake.rename(Path::new("e"), Path::new("g/h"))?);
+        assert!(!intake.rename(Path::new("e"), Path::new("x"))?);
+        assert!(intake.rename(Path::new("x"), Path::new("../x")).is_err());
+        intake.file(Path::new("d/a"), file_node(), Cut::Content)?.finish()
+    });
+    let mut found = Vec::new();
+    let mut folders = vec![(String::new(), received.unwrap().root())];
+    while let Some((above, folder)) = folders.pop() {
+        for node in repository.read_tree(folder).unwrap().map(Result::unwrap) {
+            let path = format!("{above}/{}", String::from_utf8(node.name.clone()).unwrap());
+            found.extend(node.content.map(|_| (path.clone(), node.size)));
+            folders.extend(node.subtree.map(|subtree| (path, subtree)));
+        }
+    }
+    found.sort();
+    assert_eq!(found, [("/rm-1/d/a".to_owned(), 0), ("/rm-1/g/h".to_owned(), 1)]);
+}
