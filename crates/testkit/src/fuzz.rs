@@ -6,8 +6,10 @@
 use std::io::Read;
 
 use jiff::tz::TimeZone;
+use lifeboat_adapters::redis::{Version, rehearse, survey};
 use lifeboat_model::schedule::Schedule;
 use lifeboat_model::time::Millis;
+use lifeboat_repository::Ctx;
 use lifeboat_repository::config::Config;
 use lifeboat_repository::id::{Id, LockId};
 use lifeboat_repository::index::{Index, IndexFileBuilder, read_index_file};
@@ -104,6 +106,16 @@ pub fn frame(bytes: &[u8]) {
         // An error is as good as an end.
         let read = content.take(1 << 20).read_to_end(&mut plain);
         assert!(read.is_err() || plain.len() <= 1 << 20);
+    }
+}
+
+/// Any bytes as an RDB. What can be replayed element by element can be parsed.
+pub fn rdb(bytes: &[u8]) {
+    let ctx = Ctx::default();
+    let surveyed = survey(bytes, &ctx);
+    let version = Version::parse("7.4.0").expect("it is supported");
+    if rehearse(bytes, &version, &ctx).is_ok() {
+        surveyed.expect("more than this was read");
     }
 }
 

@@ -11,6 +11,8 @@ use super::dial::{Stream, dial};
 use super::error::{RedisError, RedisErrorKind, Result};
 use crate::endpoint::Endpoint;
 
+/// One that does not answer the first words for so long is none, or expects TLS, or does not.
+const GREETING: Duration = Duration::from_secs(20);
 /// A server that says and takes nothing for so long is gone. One that forks, loads or deletes is silent for seconds.
 const SILENCE: Duration = Duration::from_secs(120);
 const READ_BYTES: usize = 1 << 16;
@@ -39,7 +41,7 @@ pub(super) enum Reply {
 impl Connection {
     /// Connects and says who we are.
     pub(super) fn open(endpoint: &Endpoint, ctx: &Ctx) -> Result<Self> {
-        let stream = BufReader::with_capacity(READ_BYTES, dial(endpoint, SILENCE, ctx)?);
+        let stream = BufReader::with_capacity(READ_BYTES, dial(endpoint, GREETING, ctx)?);
         let mut connection = Self { stream, name: endpoint.to_string(), is_in_use: false };
         if let Some(password) = &endpoint.password {
             let mut auth = vec!["AUTH", password.expose()];
@@ -53,12 +55,14 @@ impl Connection {
             }
         }
         match connection.ask(&["PING"])? {
-            Reply::Text(_) | Reply::Error(_) => connection.is_in_use = true,
+            Reply::Text(_) | Reply::Error(_) => {}
             _ => {
                 let what = format!("{} does not answer as Redis does", connection.name);
                 return Err(RedisError::new(RedisErrorKind::Unreachable, what));
             }
         }
+        connection.stream.get_mut().set_silence(SILENCE);
+        connection.is_in_use = true;
         Ok(connection)
     }
 

@@ -108,6 +108,17 @@ fn session(endpoint: &Endpoint) -> Result<ClientConnection> {
         .map_err(|error| wrong("cannot set up TLS".into()).because(error))
 }
 
+impl Stream {
+    /// How long the server may say or take nothing from now on.
+    pub(super) fn set_silence(&mut self, silence: Duration) {
+        match self {
+            Self::Tcp(stream) => stream.set_silence(Some(silence)),
+            Self::Unix(stream) => stream.set_silence(Some(silence)),
+            Self::Tls(stream) => stream.sock.set_silence(Some(silence)),
+        }
+    }
+}
+
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {

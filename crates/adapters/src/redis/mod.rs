@@ -17,5 +17,5 @@ mod transfer;
 pub use cluster::key_slot;
 pub use error::{RedisError, RedisErrorKind, Result};
 pub use replica::{RdbSize, RdbSummary, Replica, survey};
-pub use restore::{KeyFilter, RestoreOptions, RestoreSummary, restore};
+pub use restore::{KeyFilter, RestoreOptions, RestoreSummary, rehearse, restore};
 pub use server::{DataNode, Facts, Role, SINGLE_NODE, Server, Version};

@@ -65,6 +65,17 @@ impl std::fmt::Display for Version {
 }
 
 impl Version {
+    /// Of a text such as `7.0.15`; Redis 6 and 7 are supported.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut numbers = text.split('.').map_while(|number| number.parse().ok());
+        let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        if !(6..=7).contains(&major) {
+            let what = format!("the server is Redis {text}; Redis 6 and 7 are supported");
+            return Err(RedisError::new(RedisErrorKind::Unsupported, what));
+        }
+        Ok(Self { major, minor, text: text.to_owned() })
+    }
+
     /// The newest RDB that the server reads.
     pub fn rdb(&self) -> u32 {
         match (self.major, self.minor) {
@@ -73,16 +84,6 @@ impl Version {
             (7, 2 | 3) => 11,
             _ => 12,
         }
-    }
-
-    fn supported(text: &str) -> Result<Self> {
-        let mut numbers = text.split('.').map_while(|number| number.parse().ok());
-        let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        if !(6..=7).contains(&major) {
-            let what = format!("the server is Redis {text}; Redis 6 and 7 are supported");
-            return Err(RedisError::new(RedisErrorKind::Unsupported, what));
-        }
-        Ok(Self { major, minor, text: text.to_owned() })
     }
 }
 
@@ -105,7 +106,7 @@ impl Info {
             let fields = text.lines().filter_map(|line| line.split_once(':'));
             fields.filter(|(name, _)| *name == wanted).map(|(_, value)| value.trim()).next()
         };
-        let version = Version::supported(field("redis_version").unwrap_or("of an unknown version"))?;
+        let version = Version::parse(field("redis_version").unwrap_or("of an unknown version"))?;
         if field("loading") == Some("1") {
             let what = "the server is still loading its data";
             return Err(RedisError::new(RedisErrorKind::Unready, what));

@@ -1,6 +1,8 @@
 //! Sources and targets against the real world.
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod mariadb;

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use super::link::Writer;
+use super::commands::Commands;
 use super::stream::replay_stream;
 use crate::redis::error::{RedisError, RedisErrorKind, Result};
 use crate::redis::rdb::{Input, Packed, PackedForm, PackedKind, Pieces, Text, ValueKind, text_score};
@@ -17,7 +17,7 @@ pub(super) fn replay_value<R: Read>(
     kind: ValueKind,
     input: &mut Input<R>,
     version: &Version,
-    to: &mut Writer<'_>,
+    to: &mut dyn Commands,
 ) -> Result<()> {
     match kind {
         ValueKind::String => texts(&["SET"], 1, input, to),
@@ -58,7 +58,7 @@ fn container<R: Read>(input: &mut Input<R>) -> Result<usize> {
     }
 }
 
-fn packed<R: Read>(kind: PackedKind, input: &mut Input<R>, to: &mut Writer<'_>) -> Result<()> {
+fn packed<R: Read>(kind: PackedKind, input: &mut Input<R>, to: &mut dyn Commands) -> Result<()> {
     let (words, parts, form) = match kind {
         PackedKind::ListZiplist => (&["RPUSH"], 1, PackedForm::Ziplist),
         PackedKind::SetIntset => (&["SADD"], 1, PackedForm::Intset),
@@ -83,7 +83,7 @@ fn texts<R: Read>(
     words: &[&'static str],
     count: u64,
     input: &mut Input<R>,
-    to: &mut Writer<'_>,
+    to: &mut dyn Commands,
 ) -> Result<()> {
     to.begin(words, count)?;
     for _ in 0..count {
@@ -99,7 +99,7 @@ fn entries<R: Read>(
     words: &[&'static str],
     count: u64,
     mut packed: Packed<'_, R>,
-    to: &mut Writer<'_>,
+    to: &mut dyn Commands,
 ) -> Result<()> {
     while packed.next()? {
         to.begin(words, count)?;
@@ -113,7 +113,7 @@ fn entries<R: Read>(
     Ok(packed.finish()?)
 }
 
-fn scored<R: Read>(form: PackedForm, input: &mut Input<R>, to: &mut Writer<'_>) -> Result<()> {
+fn scored<R: Read>(form: PackedForm, input: &mut Input<R>, to: &mut dyn Commands) -> Result<()> {
     let mut packed = Packed::open(Text::open(input)?, form)?;
     while packed.next()? {
         let member = held(&mut packed)?;

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::commands::Commands;
 use crate::redis::connection::{Connection, Reply};
 use crate::redis::error::{RedisError, Result};
 use crate::redis::rdb::Pieces;
@@ -112,23 +113,23 @@ impl<'a> Writer<'a> {
         let shown = format!("{:?}", String::from_utf8_lossy(start)).into();
         Self { link, key, shown, command: "" }
     }
+}
 
-    /// Begins a command of which so many parts follow the key.
-    pub(super) fn begin(&mut self, words: &[&'static str], parts: u64) -> Result<()> {
+impl Commands for Writer<'_> {
+    fn begin(&mut self, words: &[&'static str], parts: u64) -> Result<()> {
         self.command = words.first().copied().unwrap_or_default();
-        self.link.head('*', words.len() as u64 + 1 + parts);
+        self.link.head('*', parts.saturating_add(words.len() as u64 + 1));
         for word in words {
             self.link.part(word.as_bytes())?;
         }
         self.link.part(self.key)
     }
 
-    pub(super) fn part(&mut self, bytes: &[u8]) -> Result<()> {
+    fn part(&mut self, bytes: &[u8]) -> Result<()> {
         self.link.part(bytes)
     }
 
-    /// A part that is never held.
-    pub(super) fn pieces(&mut self, pieces: &mut dyn Pieces) -> Result<()> {
+    fn pieces(&mut self, pieces: &mut dyn Pieces) -> Result<()> {
         self.link.head('$', pieces.left());
         while pieces.left() > 0 {
             self.link.content(pieces.piece(u64::MAX)?)?;
@@ -136,14 +137,7 @@ impl<'a> Writer<'a> {
         self.link.content(b"\r\n")
     }
 
-    /// Ends a command of which all parts are written.
-    pub(super) fn end(&mut self) -> Result<()> {
+    fn end(&mut self) -> Result<()> {
         self.link.sent(Sent { command: self.command, key: Rc::clone(&self.shown) })
-    }
-
-    pub(super) fn simple(&mut self, words: &[&'static str], parts: &[&[u8]]) -> Result<()> {
-        self.begin(words, parts.len() as u64)?;
-        parts.iter().try_for_each(|part| self.part(part))?;
-        self.end()
     }
 }

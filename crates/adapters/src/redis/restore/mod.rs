@@ -5,6 +5,7 @@
 //! and is a master, that it reads this version of RDB, and that the user may run every command that is needed. A
 //! restore that ends in the middle leaves the keys that it came to; it can be run again.
 
+mod commands;
 mod elements;
 mod filter;
 mod link;
@@ -19,6 +20,8 @@ use lifeboat_repository::{Counters, Ctx};
 use super::error::{RedisError, RedisErrorKind, Result};
 use super::rdb::{Item, Key, Parser};
 use crate::endpoint::Endpoint;
+use commands::Commands;
+pub use commands::rehearse;
 use elements::replay_value;
 pub use filter::KeyFilter;
 use link::{Link, Writer};

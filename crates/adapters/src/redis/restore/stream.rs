@@ -5,8 +5,8 @@
 
 use std::io::Read;
 
+use super::commands::Commands;
 use super::elements::{MEMBER_BYTES, each, held};
-use super::link::Writer;
 use crate::redis::error::{RedisError, RedisErrorKind, Result};
 use crate::redis::rdb::{
     GroupState, Input, Packed, PackedForm, Pending, Pieces, StreamId, StreamState, StreamVersion, Text,
@@ -24,7 +24,7 @@ pub(super) fn replay_stream<R: Read>(
     of: StreamVersion,
     input: &mut Input<R>,
     version: &Version,
-    to: &mut Writer<'_>,
+    to: &mut dyn Commands,
 ) -> Result<()> {
     let mut is_empty = true;
     each(input, |input| {
@@ -52,7 +52,7 @@ pub(super) fn replay_stream<R: Read>(
 }
 
 /// Adds the entries of one node and returns how many there are.
-fn node<R: Read>(first: StreamId, mut packed: Packed<'_, R>, to: &mut Writer<'_>) -> Result<u64> {
+fn node<R: Read>(first: StreamId, mut packed: Packed<'_, R>, to: &mut dyn Commands) -> Result<u64> {
     let (live, deleted) = (packed.number()?, packed.number()?);
     let mut fields = Vec::new();
     let mut bytes = 0;
@@ -81,7 +81,7 @@ fn entry<R: Read>(
     first: StreamId,
     fields: &[Vec<u8>],
     packed: &mut Packed<'_, R>,
-    to: &mut Writer<'_>,
+    to: &mut dyn Commands,
 ) -> Result<bool> {
     let flags = packed.number()?;
     let millis = first.millis.wrapping_add_signed(packed.number()?);
@@ -126,7 +126,7 @@ fn group<R: Read>(
     of: StreamVersion,
     input: &mut Input<R>,
     version: &Version,
-    to: &mut Writer<'_>,
+    to: &mut dyn Commands,
 ) -> Result<()> {
     let name = Text::open(input)?.hold(NAME_BYTES, "the name of a group")?;
     let state = GroupState::read(of, input)?;
@@ -168,7 +168,7 @@ fn group<R: Read>(
     })
 }
 
-fn claim(group: &[u8], consumer: &[u8], pending: &Pending, to: &mut Writer<'_>) -> Result<()> {
+fn claim(group: &[u8], consumer: &[u8], pending: &Pending, to: &mut dyn Commands) -> Result<()> {
     let (id, time) = (pending.id.to_string(), pending.delivered_at.to_string());
     let count = pending.deliveries.to_string();
     let (id, time, count) = (id.as_bytes(), time.as_bytes(), count.as_bytes());

@@ -141,3 +141,43 @@ fn what_does_not_answer_as_redis_does_is_unreachable() {
         });
     }
 }
+
+#[test]
+fn tls_needs_a_certificate_to_trust() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(file("cert"), made.cert.pem()).unwrap();
+    std::fs::write(file("key"), made.signing_key.serialize_pem()).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let tls = ["--tls-port", &port, "--tls-auth-clients", "no", "--requirepass", "geheim"];
+    let files = [
+        "--tls-cert-file",
+        &file("cert"),
+        "--tls-key-file",
+        &file("key"),
+        "--tls-ca-cert-file",
+        &file("cert"),
+    ];
+    let redis = Redis::start(&[&tls[..], &files].concat());
+    fill(&mut redis.client());
+    let at = |host: &str, file: &str| format!("rediss://:geheim@{host}:{port}?cacert={file}");
+    let (rdb, summary) = take(&at("127.0.0.1", &file("cert"))).unwrap();
+    assert_eq!(summary.bytes, rdb.len() as u64);
+    let before = contents(&mut redis.client());
+    replay(&[&rdb], &at("127.0.0.1", &file("cert")), None).unwrap();
+    assert_eq!(contents(&mut redis.client()), before);
+
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(file("other"), other.cert.pem()).unwrap();
+    for (url, kind) in [
+        (at("127.0.0.1", &file("other")), RedisErrorKind::Authentication),
+        (at("localhost", &file("cert")), RedisErrorKind::Authentication),
+        (at("127.0.0.1", "/nowhere"), RedisErrorKind::InvalidInput),
+        (format!("redis://127.0.0.1:{port}"), RedisErrorKind::Unreachable),
+        ("http://127.0.0.1".to_owned(), RedisErrorKind::InvalidInput),
+    ] {
+        let error = check(&url).unwrap_err();
+        assert_eq!(error.kind, kind, "{url}: {error:?}");
+    }
+}
