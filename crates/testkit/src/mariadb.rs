@@ -145,7 +145,7 @@ fn serve(folder: &Path, port: u16, options: &[&str]) -> Child {
     command.arg(argument("--socket=", &folder.join("socket"))).arg(format!("--port={port}"));
     command.arg(argument("--tmpdir=", folder));
     command.args(["--bind-address=127.0.0.1", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M"]);
-    command.args(["--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve"]).args(options);
+    command.args(["--innodb-flush-log-at-trx-commit=0"]).args(options);
     command.stdout(Stdio::null()).stderr(log).spawn().expect("setpriv of util-linux can be run")
 }
 

@@ -13,7 +13,7 @@ use lifeboat_repository::Ctx;
 use rustix::fs::{MemfdFlags, Mode, fchmod, memfd_create};
 
 use super::names::literal;
-use crate::child::{ChildError, Program};
+use crate::child::{ChildError, Program, Writing};
 use crate::endpoint::Endpoint;
 use crate::patience::is_cancelled;
 use crate::sql::error::{Result, SqlError, SqlErrorKind};
@@ -69,6 +69,24 @@ impl Client {
         let sql = format!("SHOW GLOBAL VARIABLES WHERE Variable_name = {}", literal(name));
         let row = self.rows(&sql, ctx)?.into_iter().next();
         Ok(row.and_then(|row| row.into_iter().nth(1)).unwrap_or_default())
+    }
+
+    /// Runs statements whose answer nobody needs.
+    pub(super) fn execute(&self, sql: &str, ctx: &Ctx) -> Result<()> {
+        let mut writing = self.feed(None, ctx)?;
+        let written = writing.write_all(sql.as_bytes());
+        writing.finish(ctx).map_err(|error| self.failed("cannot change", error))?;
+        written.map_err(|error| SqlError::io("cannot write to mariadb", error))
+    }
+
+    /// Starts `mariadb` to be given statements, in `database`.
+    pub(super) fn feed(&self, database: Option<&str>, ctx: &Ctx) -> Result<Writing> {
+        let program = self.mariadb()?.arg("--batch");
+        let program = match database {
+            Some(name) => program.arg(format!("--database={name}")),
+            None => program,
+        };
+        program.write(ctx).map_err(|error| self.failed("cannot talk to", error))
     }
 
     /// With the server's own words for what cannot be printed, and no options of its own in what we send.

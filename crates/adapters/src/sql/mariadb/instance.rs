@@ -269,7 +269,6 @@ fn configure(folder: &Path) -> Result<()> {
     ] {
         text.push_str(&format!("{name}={}\n", folder.join(path).display()));
     }
-    text.push_str("skip-name-resolve\n");
     for (name, value) in settings::of_text(&settings)? {
         text.push_str(&format!("{name}={value}\n"));
     }

@@ -7,6 +7,7 @@
 mod client;
 pub mod facts;
 pub mod instance;
+pub mod logical;
 mod names;
 pub mod physical;
 mod settings;

@@ -2,6 +2,7 @@
 
 mod facts;
 mod failures;
+mod logical;
 mod physical;
 
 use std::path::{Path, PathBuf};
