@@ -21,12 +21,19 @@ pub struct Postgres {
     programs: PathBuf,
     /// Of the whole server: `data/` and the socket.
     folder: tempfile::TempDir,
+    settings: Vec<String>,
 }
 
 impl Postgres {
     /// Makes a server and waits until it answers.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[], None)
+    }
+
+    /// Makes a server with settings such as `wal_level=minimal` and with rules who may log in: `pg_hba.conf`.
+    #[must_use]
+    pub fn start_with(settings: &[&str], hba: Option<&str>) -> Self {
         let programs = programs();
         // Not in TMPDIR: the name of a socket may have 107 bytes, and whoever runs the server must get to it.
         let folder =
@@ -47,17 +54,77 @@ impl Postgres {
             "--pgdata",
         ]);
         run(init.arg(&data));
-        let server = Self::serve(&programs, folder.path());
-        let postgres = Self { server, programs, folder };
+        if let Some(hba) = hba {
+            fs::write(data.join("pg_hba.conf"), hba).expect("the folder can be written to");
+        }
+        let settings: Vec<_> = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let server = Self::serve(&programs, folder.path(), &settings);
+        let postgres = Self { server, programs, folder, settings };
         postgres.wait();
         postgres
     }
 
-    fn serve(programs: &Path, folder: &Path) -> Child {
+    /// Kills the server and all its processes at once, as a power cut would.
+    pub fn kill(&mut self) {
+        let children = self.processes();
+        let ids = children.iter().filter_map(|(id, _)| Pid::from_raw(*id));
+        self.server.kill().expect("the server is ours");
+        self.server.wait().expect("the server is ours");
+        for id in ids {
+            // Those that noticed first are gone.
+            kill_process(id, Signal::KILL).unwrap_or_default();
+        }
+    }
+
+    /// Starts the server again after [`Postgres::kill`].
+    pub fn restart(&mut self) {
+        fs::remove_file(self.folder.path().join("data/postmaster.pid")).unwrap_or_default();
+        self.server = Self::serve(&self.programs, self.folder.path(), &self.settings);
+        self.wait();
+    }
+
+    /// The processes that the server has started, and what each calls itself.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(i32, String)> {
+        let id = self.server.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+        let title = |id: i32| fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        children.map(|id| (id, title(id).replace('\0', " ").trim().to_owned())).collect()
+    }
+
+    /// The folder of everything: `data/`, the socket `.s.PGSQL.5432`, the `log`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new folder that belongs to the user who runs the server.
+    #[must_use]
+    pub fn new_folder(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::create_dir(&path).expect("the folder can be written to");
+        if geteuid().is_root() {
+            let (user, group) = servant();
+            rustix::fs::chown(&path, Some(user), Some(group)).expect("root may give folders away");
+        }
+        path
+    }
+
+    /// A program of PostgreSQL, as the user who runs the server, with the way to the server in its environment.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = as_servant(&self.programs.join(name));
+        command.env("PGHOST", self.folder.path()).env("PGUSER", USER);
+        command
+    }
+
+    fn serve(programs: &Path, folder: &Path, settings: &[String]) -> Child {
         let log = fs::File::create(folder.join("log")).expect("the folder can be written to");
         let mut command = as_servant(&programs.join("postgres"));
         command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
         command.args(["-h", "", "-F", "-c", "max_connections=200", "-c", "shared_buffers=64MB"]);
+        command.args(settings.iter().flat_map(|setting| ["-c", setting]));
         command.stdout(Stdio::null()).stderr(log).spawn().expect("setpriv of util-linux can be run")
     }
 
@@ -81,7 +148,9 @@ impl Postgres {
         self.url(name)
     }
 
-    fn url(&self, name: &str) -> String {
+    /// The URL of a database that exists.
+    #[must_use]
+    pub fn url(&self, name: &str) -> String {
         format!("postgres://{USER}@localhost/{name}?host={}", self.folder.path().display())
     }
 
@@ -89,7 +158,8 @@ impl Postgres {
     #[must_use]
     pub fn query(&self, database: &str, sql: &str) -> String {
         let mut psql = Command::new(self.programs.join("psql"));
-        psql.arg("--host").arg(self.folder.path()).args(["--username", USER, "--dbname", database]);
+        // Not among the arguments, where some names would be taken for more than names.
+        psql.arg("--host").arg(self.folder.path()).args(["--username", USER]).env("PGDATABASE", database);
         run(psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--command", sql]))
     }
 }
@@ -97,6 +167,9 @@ impl Postgres {
 impl Drop for Postgres {
     /// At once: nobody needs what it holds.
     fn drop(&mut self) {
+        if matches!(self.server.try_wait(), Ok(Some(_))) {
+            return;
+        }
         let id = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw);
         let told = id.map(|id| kill_process(id, Signal::QUIT));
         assert!(
@@ -144,7 +217,8 @@ fn servant() -> (Uid, Gid) {
     ids("postgres").or_else(|| ids("nobody")).expect("every system has the user nobody")
 }
 
-fn run(command: &mut Command) -> String {
+/// Runs a command, which must succeed, and gives what it prints.
+pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = || String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{command:?}: {}", said());

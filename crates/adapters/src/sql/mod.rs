@@ -2,5 +2,6 @@
 
 pub mod error;
 pub mod mariadb;
+pub mod postgres;
 
 pub use error::{SqlError, SqlErrorKind};

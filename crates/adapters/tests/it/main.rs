@@ -6,5 +6,6 @@ mod corpus;
 mod files;
 #[cfg(test)]
 mod mariadb;
+mod postgres;
 #[cfg(test)]
 mod redis;

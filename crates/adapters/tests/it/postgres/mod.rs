@@ -1,0 +1,7 @@
+//! PostgreSQL, with the real server: backups under load, restores that start, and every way to fail.
+
+mod failures;
+mod logical;
+mod physical;
+mod proxy;
+mod world;
