@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -67,6 +67,18 @@ impl DataFolder {
 
     pub(super) fn catalog(&self) -> PathBuf {
         self.path.join("catalog.sqlite")
+    }
+
+    /// Makes sure that the catalog's file is its owner's alone, also one that was made before that was seen to.
+    pub(super) fn close_catalog(&self) -> anyhow::Result<()> {
+        for end in ["", "-wal", "-shm"] {
+            let file = self.path.join(format!("catalog.sqlite{end}"));
+            match fs::set_permissions(&file, fs::Permissions::from_mode(0o600)) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                closed => closed.with_context(|| format!("cannot close {}", file.display()))?,
+            }
+        }
+        Ok(())
     }
 
     /// Where vaults are made: below this folder, unless another place is given.

@@ -69,7 +69,10 @@ fn start_log(format: LogFormat) {
 }
 
 async fn serve(app: &App, config: Config, tls: Option<Arc<Tls>>) -> anyhow::Result<()> {
+    // Servers that are made of backups may have to pass through the data folder: its files are nobody else's.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let data = DataFolder::open(&config.data)?;
+    data.close_catalog()?;
     let stop = signals::watch(tls.clone())?;
     let service = service(app, &config, &data).await?;
     let dispatcher = Dispatcher::new(service.clone());
@@ -82,11 +85,14 @@ async fn serve(app: &App, config: Config, tls: Option<Arc<Tls>>) -> anyhow::Resu
     let metrics = Arc::new(Metrics::new(service.now()));
     let router = http::router(Answering { service, metrics, metrics_for: config.metrics });
     let door = Door { listener, tls, most_connections: config.most_connections };
+    let servers = service.clone();
+    servers.start_servers().await.context("cannot look for servers that are made of backups")?;
     let work = tokio::spawn(dispatcher.run());
     let worked = async {
         stop.clone().wait().await;
         stop_work.notify_one();
-        work.await.context("the dispatcher has panicked")
+        work.await.context("the dispatcher has panicked")?;
+        servers.stop_servers().await.context("cannot stop the servers that are made of backups")
     };
     let (served, worked) = tokio::join!(door.serve(router, stop.clone().wait()), worked);
     served.and(worked)

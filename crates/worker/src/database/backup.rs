@@ -70,7 +70,9 @@ pub fn back_up_database(
         let folder = PathBuf::from(order.backup.resource.as_str());
         let options = IntakeOptions { folder, workers: order.workers };
         let take_in = |intake: &Intake<'_>| stream.take_in(intake, node(order), ctx);
-        let (received, detail) = repository.receive(&options, take_in, lock, ctx)?;
+        let (received, mut detail) = repository.receive(&options, take_in, lock, ctx)?;
+        // Unless it is known better, it shows the moment when all had come.
+        detail.consistent_at.get_or_insert_with(|| order.vault.time.clock.now().as_second());
         progress.enter(Phase::ReadingBack);
         received.read_back(&repository, ctx)?;
         progress.end_intake();
@@ -89,7 +91,8 @@ pub fn back_up_database(
 
 fn open_source(order: &DatabaseBackupOrder, ctx: &Ctx) -> Result<Box<dyn Source>, JobError> {
     match order.backup.engine {
-        engine @ (Engine::Postgresql | Engine::Mariadb) => Err(super::sql::unsupported(engine)),
+        Engine::Postgresql => super::postgres::open(order, ctx),
+        Engine::Mariadb => super::mariadb::open(order, ctx),
         Engine::Redis => super::redis::open(order, ctx),
     }
 }

@@ -6,6 +6,8 @@
 
 mod backup;
 mod error;
+mod mariadb;
+mod postgres;
 mod redis;
 mod restore;
 mod slots;

@@ -54,7 +54,7 @@ pub fn restore_database(
                 super::redis::restore(order, (&sets, filter.as_deref()), (progress, ctx))
             }
             DatabaseRestoreTarget::Instance(_) | DatabaseRestoreTarget::Tables(_) => {
-                Err(super::sql::unsupported(order.restore.engine))
+                super::sql::restore(order, &sets, (progress, ctx))
             }
         }
     })
