@@ -83,9 +83,9 @@ async fn serve(app: &App, config: Config, tls: Option<Arc<Tls>>) -> anyhow::Resu
     let scheme = if tls.is_some() { "https" } else { "http" };
     info!(%address, scheme, data = %config.data.display(), "listening on {address}");
     let metrics = Arc::new(Metrics::new(service.now()));
+    let servers = service.clone();
     let router = http::router(Answering { service, metrics, metrics_for: config.metrics });
     let door = Door { listener, tls, most_connections: config.most_connections };
-    let servers = service.clone();
     servers.start_servers().await.context("cannot look for servers that are made of backups")?;
     let work = tokio::spawn(dispatcher.run());
     let worked = async {

@@ -38,12 +38,9 @@ pub(super) fn open(order: &DatabaseBackupOrder, ctx: &Ctx) -> Result<Box<dyn Sou
     };
     match lacks.into_iter().next() {
         Some(lack) => Err(SqlError::from(lack).into()),
-        None => Ok(Box::new(Fit {
-            endpoint,
-            method: backup.method,
-            databases: backup.databases.clone(),
-            facts,
-        })),
+        None => {
+            Ok(Box::new(Fit { endpoint, method: backup.method, databases: backup.databases.clone(), facts }))
+        }
     }
 }
 
@@ -64,12 +61,7 @@ impl Stream for Base {
         self.backup.estimate_bytes()
     }
 
-    fn take_in(
-        self: Box<Self>,
-        intake: &Intake<'_>,
-        _node: Node,
-        ctx: &Ctx,
-    ) -> Result<SetDetail, JobError> {
+    fn take_in(self: Box<Self>, intake: &Intake<'_>, _node: Node, ctx: &Ctx) -> Result<SetDetail, JobError> {
         let taken = self.backup.stream_into(intake, ctx)?;
         Ok(SetDetail {
             engine_version: self.facts.version,

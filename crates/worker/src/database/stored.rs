@@ -37,18 +37,6 @@ impl<'r> Stored<'r> {
         self.repository.read_tree(self.tree)
     }
 
-    /// The names of its files.
-    pub(super) fn files(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for node in self.nodes()? {
-            let node = node?;
-            if node.content.is_some() {
-                names.push(String::from_utf8_lossy(&node.name).into_owned());
-            }
-        }
-        Ok(names)
-    }
-
     /// Reads the file `name`.
     pub(super) fn file(&self, name: &str, cancel: &Cancel) -> Result<StoredFile<'r>> {
         let is_it = |node: &Result<Node>| node.as_ref().map_or(true, |node| node.name == name.as_bytes());

@@ -4,10 +4,17 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use lifeboat_adapters::endpoint::Endpoint;
-use lifeboat_model::database::{BackupMethod, DatabaseBackup, Phase};
+use lifeboat_model::database::{
+    BackupMethod, DatabaseBackup, DatabaseRestore, DatabaseRestoreTarget, Phase, SetDetail,
+};
 use lifeboat_model::resource::Engine;
+use lifeboat_testkit::mariadb::{MariaDb, query_at};
+use lifeboat_testkit::postgres::{Postgres, run as run_program};
 use lifeboat_testkit::redis::Redis;
-use lifeboat_worker::{Ctx, DatabaseBackupOrder, Done, JobError, Progress, Slots, back_up_database};
+use lifeboat_worker::{
+    Ctx, DatabaseBackupOrder, DatabaseRestoreOrder, Done, JobError, Progress, Slots, back_up_database,
+    restore_database, stop_server,
+};
 
 use crate::scene::Scene;
 
@@ -18,7 +25,7 @@ struct Ran {
     done: Result<Done, JobError>,
 }
 
-fn order(scene: &Scene, engine: Engine, url: &str) -> DatabaseBackupOrder {
+pub(crate) fn order(scene: &Scene, engine: Engine, url: &str) -> DatabaseBackupOrder {
     let resource = if engine == Engine::Redis { "r-1" } else { "rm-1" };
     DatabaseBackupOrder {
         vault: scene.access(),
@@ -75,4 +82,119 @@ fn a_server_that_is_not_there_leaves_no_set() {
     assert_eq!(ran.done.unwrap_err().code(), "SOURCE_UNREACHABLE");
     assert_eq!(ran.phases, [Phase::Checking]);
     assert_eq!(scene.restic().snapshots().trim(), "[]");
+}
+
+/// A restore of the only snapshot of the scene.
+fn restore_order(
+    backup: &DatabaseBackupOrder,
+    done: &Done,
+    (target, folder): (DatabaseRestoreTarget, &str),
+    scene: &Scene,
+) -> DatabaseRestoreOrder {
+    DatabaseRestoreOrder {
+        vault: scene.access(),
+        snapshots: vec![done.snapshot.clone().unwrap()],
+        restore: DatabaseRestore {
+            resource: backup.backup.resource.clone(),
+            engine: backup.backup.engine,
+            method: backup.backup.method,
+            target,
+        },
+        detail: done.detail.clone().unwrap_or_else(SetDetail::default),
+        endpoint: backup.endpoint.clone(),
+        folder: scene.path(folder),
+        workers: 2,
+    }
+}
+
+fn instance() -> DatabaseRestoreTarget {
+    DatabaseRestoreTarget::Instance("rm-2".parse().unwrap())
+}
+
+#[test]
+fn a_redis_is_overwritten_by_its_set() {
+    let (scene, redis) = (Scene::new(), Redis::start(&[]));
+    redis.client().run(&["SET", "a", "1"]);
+    let order = order(&scene, Engine::Redis, &redis.url());
+    let done = run(&order).done.unwrap();
+    redis.client().run(&["SET", "a", "2"]);
+    redis.client().run(&["SET", "b", "2"]);
+    let target = DatabaseRestoreTarget::Keys { filter: None };
+    let restore = restore_order(&order, &done, (target, "unused"), &scene);
+    let progress = Arc::new(Progress::default());
+    restore_database(&restore, &progress, &Ctx::default()).unwrap();
+    assert_eq!(redis.cli(&["GET", "a"]).trim(), "1");
+    assert_eq!(redis.cli(&["DBSIZE"]).trim(), "1");
+    let counters = progress.read();
+    assert_eq!(counters.bytes_total, Some(counters.bytes_done));
+    let nonsense = DatabaseRestoreTarget::Keys { filter: Some("(".to_owned()) };
+    let refused = restore_order(&order, &done, (nonsense, "unused"), &scene);
+    let refused = restore_database(&refused, &progress, &Ctx::default()).unwrap_err();
+    assert_eq!(refused.code(), "INVALID_REQUEST");
+    assert_eq!(redis.cli(&["DBSIZE"]).trim(), "1");
+}
+
+#[test]
+fn a_backup_of_postgresql_becomes_a_server_again() {
+    let (scene, postgres) = (Scene::new(), Postgres::start());
+    let url = postgres.database("shop");
+    drop(postgres.query("shop", "CREATE TABLE t AS SELECT generate_series(1, 1000) AS n"));
+    drop(postgres.query("shop", "CREATE ROLE ada LOGIN SUPERUSER PASSWORD 'pw'"));
+    let order = order(&scene, Engine::Postgresql, &url);
+    let ran = run(&order);
+    let done = ran.done.unwrap();
+    assert_eq!(ran.phases, PHASES);
+    assert!(done.detail.as_ref().unwrap().engine_version.starts_with(|first: char| first.is_ascii_digit()));
+    scene.restic().check();
+    let restore = restore_order(&order, &done, (instance(), "pg"), &scene);
+    // A second attempt takes the place of the first, whose server runs.
+    let mut port = 0;
+    for _ in 0..2 {
+        let made = restore_database(&restore, &Arc::new(Progress::default()), &Ctx::default()).unwrap();
+        port = made.server.unwrap().port;
+    }
+    let clone = scene.path("pg");
+    let mut psql = postgres.program("psql");
+    psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--command", "SELECT sum(n) FROM t"]);
+    let sum = run_program(psql.arg(format!("postgresql://ada:pw@127.0.0.1:{port}/shop")));
+    assert_eq!(sum.trim(), "500500");
+    stop_server(Engine::Postgresql, &clone, &Ctx::default()).unwrap();
+}
+
+#[test]
+fn a_backup_of_mariadb_becomes_a_server_again() {
+    let (scene, mariadb) = (Scene::new(), MariaDb::start());
+    mariadb.execute("CREATE DATABASE shop");
+    mariadb.execute("CREATE TABLE shop.t (n INT PRIMARY KEY) ENGINE=InnoDB");
+    mariadb.execute("INSERT INTO shop.t VALUES (1), (2), (3)");
+    let order = order(&scene, Engine::Mariadb, &mariadb.url());
+    let ran = run(&order);
+    let done = ran.done.unwrap();
+    assert_eq!(ran.phases, PHASES);
+    scene.restic().check();
+    let restore = restore_order(&order, &done, (instance(), "my"), &scene);
+    let made = restore_database(&restore, &Arc::new(Progress::default()), &Ctx::default()).unwrap();
+    assert!(made.server.unwrap().port > 0);
+    let clone = scene.path("my");
+    let socket = lifeboat_adapters::sql::mariadb::instance::socket(&clone);
+    assert_eq!(query_at(&socket, "SELECT SUM(n) FROM shop.t").trim(), "6");
+    stop_server(Engine::Mariadb, &clone, &Ctx::default()).unwrap();
+}
+
+#[test]
+fn databases_are_dumped_one_by_one() {
+    let (scene, postgres) = (Scene::new(), Postgres::start());
+    let url = postgres.database("shop");
+    drop(postgres.query("shop", "CREATE TABLE t AS SELECT 1 AS n"));
+    let mut order = order(&scene, Engine::Postgresql, &url);
+    order.backup.method = BackupMethod::Logical;
+    order.backup.databases = vec!["shop".to_owned()];
+    let ran = run(&order);
+    let done = ran.done.unwrap();
+    assert_eq!(ran.phases, PHASES);
+    assert_eq!(done.detail.unwrap().databases, ["shop"]);
+    scene.restic().restore(&done.snapshot.unwrap(), &scene.path("restored"));
+    assert!(fs::read(scene.path("restored/rm-1/shop.dump")).unwrap().starts_with(b"PGDMP"));
+    order.backup.databases = vec!["nothing".to_owned()];
+    assert_eq!(run(&order).done.unwrap_err().code(), "DATABASE_NOT_EXIST");
 }
