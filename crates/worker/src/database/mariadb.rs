@@ -1,6 +1,7 @@
 //! MariaDB: all files as `mariadb-backup` sends them, or databases as dumps.
 
 use lifeboat_adapters::endpoint::Endpoint;
+use lifeboat_adapters::sql::mariadb::logical::dump_into;
 use lifeboat_adapters::sql::mariadb::{Facts, Method, Physical};
 use lifeboat_model::database::{BackupMethod, SetDetail};
 use lifeboat_repository::Ctx;
@@ -14,6 +15,7 @@ use crate::JobError;
 struct Fit {
     endpoint: Endpoint,
     method: BackupMethod,
+    databases: Vec<String>,
     facts: Facts,
 }
 
@@ -29,7 +31,8 @@ pub(super) fn open(order: &DatabaseBackupOrder, ctx: &Ctx) -> Result<Box<dyn Sou
         BackupMethod::Physical => Method::Physical,
         BackupMethod::Logical => Method::Logical,
     })?;
-    Ok(Box::new(Fit { endpoint: order.endpoint.clone(), method: order.backup.method, facts }))
+    let databases = order.backup.databases.clone();
+    Ok(Box::new(Fit { endpoint: order.endpoint.clone(), method: order.backup.method, databases, facts }))
 }
 
 impl Source for Fit {
@@ -39,7 +42,7 @@ impl Source for Fit {
                 let backup = Physical::begin(&self.endpoint, &self.facts, ctx)?;
                 Ok(Box::new(Files { backup, facts: self.facts }))
             }
-            BackupMethod::Logical => Err(super::sql::unsupported(lifeboat_model::resource::Engine::Mariadb)),
+            BackupMethod::Logical => Ok(self),
         }
     }
 }
@@ -55,6 +58,24 @@ impl Stream for Files {
         Ok(SetDetail {
             engine_version: taken.version,
             position: place.unwrap_or_else(|| format!("lsn {}", taken.last_lsn)),
+            ..SetDetail::default()
+        })
+    }
+}
+
+impl Stream for Fit {
+    fn estimated_bytes(&self) -> u64 {
+        let wanted = |name: &String| self.databases.is_empty() || self.databases.contains(name);
+        self.facts.databases.iter().filter(|one| wanted(&one.name)).map(|one| one.bytes).sum()
+    }
+
+    fn take_in(self: Box<Self>, intake: &Intake<'_>, node: Node, ctx: &Ctx) -> Result<SetDetail, JobError> {
+        let named = (!self.databases.is_empty()).then_some(self.databases.as_slice());
+        let taken = dump_into(&self.endpoint, named, intake, node.mtime, ctx)?;
+        Ok(SetDetail {
+            engine_version: self.facts.version,
+            databases: taken.databases.into_iter().map(|one| one.name).collect(),
+            consistent_at: Some(node.mtime.seconds),
             ..SetDetail::default()
         })
     }

@@ -13,6 +13,7 @@ mod restore;
 mod slots;
 mod sql;
 mod stored;
+mod tables;
 
 pub use self::backup::{DatabaseBackupOrder, back_up_database};
 pub use self::error::DatabaseError;

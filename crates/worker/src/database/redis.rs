@@ -75,7 +75,7 @@ pub(super) fn restore(
     (sets, filter): (&[Stored<'_>], Option<&str>),
     (progress, ctx): (&Progress, &Ctx),
 ) -> Result<Done, JobError> {
-    let files = sets.iter().map(|set| set.file(RDB, &ctx.cancel));
+    let files = sets.iter().map(|set| set.file(Path::new(RDB), &ctx.cancel));
     let files = files.collect::<Result<Vec<_>, _>>()?;
     expect(progress, files.len() as u64, files.iter().map(StoredFile::size).sum());
     let rdbs = files.into_iter().map(|file| Counted(file, progress)).collect();

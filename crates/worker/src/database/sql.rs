@@ -15,7 +15,7 @@ use url::Url;
 
 use super::restore::{DatabaseRestoreOrder, MadeServer};
 use super::stored::Stored;
-use super::{DatabaseError, not_a_url};
+use super::{DatabaseError, not_a_url, tables};
 use crate::progress::Progress;
 use crate::{Done, JobError};
 
@@ -30,9 +30,11 @@ pub(super) fn restore(
 ) -> Result<Done, JobError> {
     match &order.restore.target {
         DatabaseRestoreTarget::Instance(_) => make_server(order, sets, (progress, ctx)),
-        DatabaseRestoreTarget::Tables(_) | DatabaseRestoreTarget::Keys { .. } => {
-            Err(unsupported(order.restore.engine))
-        }
+        DatabaseRestoreTarget::Tables(wanted) => match sets.first() {
+            Some(set) => tables::restore(order, (set, wanted), (progress, ctx)),
+            None => Err(unsupported(order.restore.engine)),
+        },
+        DatabaseRestoreTarget::Keys { .. } => Err(unsupported(order.restore.engine)),
     }
 }
 
@@ -69,7 +71,7 @@ fn make_server(
 
 /// Who is root gives a server to a user of its own, who must get to its folder. The folder of all servers and that of the
 /// data of this one are opened for passing through, and what is in them is its owner's alone; no other is touched.
-fn make_way(folder: &Path) -> Result<(), JobError> {
+pub(super) fn make_way(folder: &Path) -> Result<(), JobError> {
     if fs::metadata("/proc/self").map_err(JobError::Begin)?.uid() != 0 {
         return Ok(());
     }
@@ -121,7 +123,7 @@ pub fn stop_server(engine: Engine, folder: &Path, ctx: &Ctx) -> Result<(), JobEr
 }
 
 pub(super) fn unsupported(engine: Engine) -> JobError {
-    let what = format!("this server cannot do that with {engine} yet");
+    let what = format!("that cannot be done with {engine}");
     JobError::Database(DatabaseError::new("SOURCE_UNSUPPORTED", what))
 }
 

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -33,15 +34,15 @@ impl<'r> Stored<'r> {
         Ok(Self { repository, tree: tree.ok_or_else(|| strange("has no folder of a resource"))? })
     }
 
-    fn nodes(&self) -> Result<impl Iterator<Item = Result<Node>>> {
-        self.repository.read_tree(self.tree)
-    }
-
-    /// Reads the file `name`.
-    pub(super) fn file(&self, name: &str, cancel: &Cancel) -> Result<StoredFile<'r>> {
-        let is_it = |node: &Result<Node>| node.as_ref().map_or(true, |node| node.name == name.as_bytes());
-        let node = self.nodes()?.find(is_it).transpose()?;
-        let node = node.ok_or_else(|| strange(&format!("has no file {name}")))?;
+    /// Reads a file.
+    pub(super) fn file(&self, path: &Path, cancel: &Cancel) -> Result<StoredFile<'r>> {
+        let missing = || strange(&format!("has no file {}", path.display()));
+        let mut node = Node { subtree: Some(self.tree), ..Node::default() };
+        for name in path.iter() {
+            let is_it = |node: &Result<Node>| node.as_ref().map_or(true, |node| node.name == name.as_bytes());
+            let mut nodes = self.repository.read_tree(node.subtree.ok_or_else(missing)?)?;
+            node = nodes.find(is_it).ok_or_else(missing)??;
+        }
         Ok(StoredFile {
             reader: self.repository.blob_reader(),
             size: node.size,

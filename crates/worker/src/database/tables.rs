@@ -9,11 +9,11 @@ use std::io::Read;
 use std::path::Path;
 
 use lifeboat_adapters::endpoint::Password;
+use lifeboat_adapters::sql::SqlError;
 use lifeboat_adapters::sql::mariadb::{instance, logical};
 use lifeboat_adapters::sql::postgres::{
     Access, Dump, Instance, InstanceOptions, TableChoice, file_name, restore_database, restore_tables,
 };
-use lifeboat_adapters::sql::SqlError;
 use lifeboat_model::database::{BackupMethod, RestoredDatabase, RestoredTable};
 use lifeboat_model::resource::Engine;
 use lifeboat_repository::Ctx;
@@ -91,10 +91,8 @@ fn restore_one(
     if database.tables.is_empty() {
         return restore_database(&order.endpoint, dump, name, ctx);
     }
-    let choice = |table: &RestoredTable| TableChoice {
-        name: table.name.clone(),
-        new_name: table.new_name.clone(),
-    };
+    let choice =
+        |table: &RestoredTable| TableChoice { name: table.name.clone(), new_name: table.new_name.clone() };
     let choices: Vec<_> = database.tables.iter().map(choice).collect();
     restore_tables(&order.endpoint, dump, name, &choices, ctx).map(drop)
 }
@@ -142,12 +140,7 @@ fn scratch_id(folder: &Path) -> String {
 
 /// A logical set, read as it is stored.
 impl logical::Source for Stored<'_> {
-    fn open(
-        &self,
-        part: logical::Part,
-        database: &str,
-        ctx: &Ctx,
-    ) -> Result<Box<dyn Read + '_>, SqlError> {
+    fn open(&self, part: logical::Part, database: &str, ctx: &Ctx) -> Result<Box<dyn Read + '_>, SqlError> {
         Ok(Box::new(self.file(&part.path(database), &ctx.cancel)?))
     }
 }
