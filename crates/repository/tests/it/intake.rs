@@ -271,3 +271,44 @@ fn what_has_arrived_can_be_taken_back_and_moved() {
     found.sort();
     assert_eq!(found, [("/rm-1/d/a".to_owned(), 0), ("/rm-1/g/h".to_owned(), 1)]);
 }
+
+#[test]
+fn the_beginning_of_a_file_of_pieces_can_be_written_again() {
+    let storage = MemStorage::new();
+    init(Arc::new(storage.clone()));
+    let repository = open(Arc::new(storage));
+    let page = PAGE as usize;
+    // Short of a piece, before anything was handed over, and long after.
+    for length in [1000, page, 40 * page + 7] {
+        let content = bytes(&mut Rng::new(11), length);
+        let mut wanted = content.clone();
+        wanted[..500].fill(7);
+        let first = wanted[..length.min(page)].to_vec();
+        let save = |content: &[u8], first: Option<&[u8]>| {
+            let received = receive(&repository, |intake| {
+                let mut file = intake.file(Path::new("log"), file_node(), pages())?;
+                file.write(content)?;
+                if let Some(first) = first {
+                    assert!(file.replace_first(first[1..].to_vec()).is_err());
+                    file.replace_first(first.to_vec())?;
+                }
+                file.finish()
+            });
+            received.unwrap().root()
+        };
+        assert_eq!(
+            subtree(&repository, save(&content, Some(&first))),
+            subtree(&repository, save(&wanted, None))
+        );
+        assert_ne!(subtree(&repository, save(&content, None)), subtree(&repository, save(&wanted, None)));
+    }
+}
+
+/// The contents of the files in the folder of the intake.
+fn subtree(
+    repository: &Repository,
+    root: lifeboat_repository::id::BlobId,
+) -> Vec<Option<Vec<lifeboat_repository::id::BlobId>>> {
+    let top = repository.read_tree(root).unwrap().next().unwrap().unwrap();
+    repository.read_tree(top.subtree.unwrap()).unwrap().map(|node| node.unwrap().content).collect()
+}

@@ -103,3 +103,18 @@ fn a_cancel_in_the_middle_ends_it_and_leaves_nothing() {
     assert_eq!(failed.kind, SqlErrorKind::Cancelled, "{failed:?}");
     becomes_quiet(&mariadb);
 }
+
+/// What `kill -9` does to us, done to the thread that began: the system kills its programs.
+#[test]
+fn a_thread_that_is_gone_leaves_no_lock_and_no_connection() {
+    let mariadb = filled();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let ctx = Ctx::default();
+            let endpoint = endpoint(&mariadb);
+            let facts = Facts::read(&endpoint, &ctx).unwrap();
+            std::mem::forget(Physical::begin(&endpoint, &facts, &ctx).unwrap());
+        });
+    });
+    becomes_quiet(&mariadb);
+}

@@ -157,6 +157,38 @@ fn tables_that_come_and_go_meanwhile_leave_a_server_that_is_sound() {
 }
 
 #[test]
+fn logs_of_aria_that_begin_meanwhile_leave_a_server_that_is_sound() {
+    // The smallest log there can be, so that the server goes on to others in the middle of it.
+    let (mariadb, vault) = (MariaDb::start_with(&["--aria-log-file-size=8M"]), vault());
+    mariadb.execute(
+        "CREATE DATABASE a; USE a; CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, x BLOB) ENGINE=Aria \
+         TRANSACTIONAL=1; CREATE TABLE filling (x BLOB); INSERT INTO filling SELECT REPEAT(RANDOM_BYTES(1000), 4) \
+         FROM seq_1_to_12000",
+    );
+    let is_over = AtomicBool::new(false);
+    let backed_up = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                mariadb.execute(
+                    "INSERT INTO a.t (x) SELECT x FROM a.filling LIMIT 500; DELETE FROM a.t LIMIT 300",
+                );
+            }
+        });
+        let backed_up = back_up(&mariadb, &vault);
+        is_over.store(true, Ordering::SeqCst);
+        writer.join().unwrap();
+        backed_up
+    });
+    let logs = mariadb.query("SHOW ENGINE ARIA LOGS");
+    assert!(
+        !logs.lines().last().unwrap().contains("aria_log.00000001"),
+        "the server has not begun another log"
+    );
+    let clone = Clone::start(&vault, backed_up.unwrap().0.tree.unwrap());
+    content(&|sql| clone.query(sql));
+}
+
+#[test]
 fn a_second_backup_stores_little_more_than_what_has_changed() {
     let (mariadb, vault) = (MariaDb::start(), vault());
     mariadb.execute(
