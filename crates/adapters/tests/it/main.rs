@@ -6,6 +6,7 @@ mod corpus;
 mod files;
 #[cfg(test)]
 mod mariadb;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod redis;

@@ -250,3 +250,25 @@ impl<R: Read> Head<'_, R> {
 fn wrong(what: &str) -> SqlError {
     SqlError::damaged(format!("the dump {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused(
+            version in 13_u8..18,
+            int_bytes in 0_u8..10,
+            rest in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), any::<u8>()], 0..600),
+        ) {
+            let mut dump = b"PGDMP\x01".to_vec();
+            dump.extend([version, 0, int_bytes, 8, CUSTOM]);
+            dump.extend(&rest);
+            let read = Contents::read(&mut dump.as_slice());
+            prop_assert!(read.is_err() || read.unwrap().1.len() <= dump.len());
+        }
+    }
+}

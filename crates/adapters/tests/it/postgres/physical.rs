@@ -9,7 +9,7 @@ use lifeboat_adapters::sql::postgres::{Access, BaseSummary, Instance, InstanceOp
 use lifeboat_repository::Ctx;
 use lifeboat_testkit::postgres::{Postgres, run};
 
-use super::world::{Running, back_up, content, execute, is_left_alone, restore, until, vault};
+use super::world::{Running, back_up, back_up_at, content, execute, is_left_alone, restore, until, vault};
 
 const PRIVATE: InstanceOptions = InstanceOptions { access: Access::Private, shared_preload_libraries: None };
 
@@ -24,7 +24,7 @@ fn witness(server: &Postgres, base: &Path, archive: &Path, summary: &BaseSummary
     let instance = Instance::prepare(base, &PRIVATE, &Ctx::default()).unwrap();
     let settings = format!(
         "restore_command = 'cp {}/%f %p'\nrecovery_target_lsn = '{}'\nrecovery_target_inclusive = off\n\
-         recovery_target_action = promote\n",
+         recovery_target_action = promote\nhot_standby = off\n",
         archive.display(),
         summary.end_lsn
     );
@@ -85,6 +85,10 @@ fn a_restored_server_is_the_source_at_the_backups_own_position_while_it_was_writ
     restore(&vault, &report, folder.path()).unwrap();
     let restored = Instance::prepare(folder.path(), &PRIVATE, &Ctx::default()).unwrap();
     let _restored = Running::start(restored);
+    // Nothing comes after the backup's own position, and all before it is there.
+    let log = fs::read_to_string(folder.path().join("log/postgresql.log")).unwrap();
+    let end = format!("invalid record length at {}: wanted 24, got 0", summary.end_lsn);
+    assert!(log.contains(&end), "{end} is not in {log}");
     let _witness = witness(&server, &base, archive.path(), &summary);
     for database in ["postgres", "second"] {
         let (ours, theirs) = (content(&server, folder.path(), database), content(&server, &base, database));
@@ -134,6 +138,50 @@ fn a_restored_server_takes_the_passwords_of_the_source_and_starts_again() {
     again.start(&ctx).unwrap();
     assert!(running.0.is_running() && again.port() == port);
     log_in("jo", "right").unwrap();
+}
+
+#[test]
+fn a_standby_can_be_backed_up_too() {
+    let server = Postgres::start();
+    let folder = server.new_folder("standby");
+    run(server.program("pg_basebackup").args(["-R", "-c", "fast", "-D"]).arg(folder.join("data")));
+    let mut standby = server.program("postgres");
+    let standby = standby.arg("-D").arg(folder.join("data")).arg("-k").arg(&folder).args([
+        "-h",
+        "",
+        "-F",
+        "-c",
+        "max_connections=200",
+    ]);
+    let mut standby = standby.spawn().unwrap();
+    execute(&server, "postgres", &["CREATE TABLE t AS SELECT generate_series(1, 100000) AS n"]);
+    let state = folder.join("data/postmaster.pid");
+    until("the standby is open", || {
+        fs::read_to_string(&state).is_ok_and(|text| text.trim_end().ends_with("ready"))
+    });
+    let ask = |socket: &Path| {
+        let mut psql = server.program("psql");
+        run(psql.env("PGHOST", socket).args([
+            "-XAtd",
+            "postgres",
+            "-c",
+            "SELECT count(*) FROM pg_class WHERE relname = 't'",
+        ]))
+    };
+    until("the standby has the table", || ask(&folder).trim() == "1");
+    let at: Endpoint =
+        format!("postgresql://lifeboat@localhost/postgres?host={}", folder.display()).parse().unwrap();
+    let ctx = Ctx::default();
+    let mut checked = Server::connect(&at, &ctx).unwrap();
+    assert!(checked.facts().unwrap().is_standby && checked.lacks_for_physical(&ctx).unwrap().is_empty());
+    let vault = vault();
+    let (report, _) = back_up_at(&at, &vault).unwrap();
+    let restored = tempfile::tempdir_in("/tmp").unwrap();
+    restore(&vault, &report, restored.path()).unwrap();
+    let _running = Running::start(Instance::prepare(restored.path(), &PRIVATE, &ctx).unwrap());
+    assert_eq!(content(&server, restored.path(), "postgres"), content(&server, server.folder(), "postgres"));
+    standby.kill().unwrap();
+    standby.wait().unwrap();
 }
 
 #[test]
