@@ -98,7 +98,9 @@ impl Service {
     pub async fn test_resource(&self, caller: &Caller, id: &ResourceId) -> Result<TestReport> {
         let row = self.resource(caller, id).await?;
         let url = self.resource_endpoint(&row)?;
-        let tested = bridge::run(move || test_resource(row.engine, url.expose(), &Ctx::default())).await;
+        let tested =
+            bridge::run(move || test_resource(row.engine, url.expose(), row.is_cluster, &Ctx::default()))
+                .await;
         let report = match tested {
             Ok(report) => report,
             Err(error) => TestReport { version: None, remarks: vec![bridge::chain(&error)] },

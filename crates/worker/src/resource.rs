@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use lifeboat_adapters::endpoint::{Endpoint, EndpointError};
+use lifeboat_adapters::redis;
 use lifeboat_model::resource::{Address, Engine};
 use lifeboat_repository::Ctx;
 
@@ -45,6 +46,8 @@ pub enum TestError {
         #[source]
         cause: std::io::Error,
     },
+    #[error(transparent)]
+    Redis(#[from] redis::RedisError),
 }
 
 /// Where a resource is, of what may be shown of its URL.
@@ -70,13 +73,35 @@ pub fn resource_address(engine: Engine, url: &str) -> Result<Address, AddressErr
     })
 }
 
-/// Connects to a resource and asks whether it can be backed up.
-pub fn test_resource(engine: Engine, url: &str, _ctx: &Ctx) -> Result<TestReport, TestError> {
+/// Connects to a resource and asks whether it can be backed up. `is_cluster` is what its owner says of it.
+pub fn test_resource(
+    engine: Engine,
+    url: &str,
+    is_cluster: bool,
+    ctx: &Ctx,
+) -> Result<TestReport, TestError> {
     let address = resource_address(engine, url)?;
-    match connect(&address) {
-        Ok(()) => Ok(TestReport::default()),
-        Err(cause) => Err(TestError::Unreachable { address, cause }),
+    let endpoint: Endpoint = url.parse().map_err(AddressError::Url)?;
+    match engine {
+        Engine::Redis => Ok(test_redis(&endpoint, is_cluster, ctx)?),
+        Engine::Postgresql | Engine::Mariadb => match connect(&address) {
+            Ok(()) => Ok(TestReport::default()),
+            Err(cause) => Err(TestError::Unreachable { address, cause }),
+        },
     }
+}
+
+fn test_redis(endpoint: &Endpoint, is_cluster: bool, ctx: &Ctx) -> redis::Result<TestReport> {
+    let facts = redis::Server::connect(endpoint, ctx)?.check(ctx)?;
+    let remark = match (facts.is_cluster, is_cluster) {
+        (true, false) => Some("it is a node of a cluster; remove it and add it with --cluster"),
+        (false, true) => Some("it is no cluster; remove it and add it without --cluster"),
+        _ => None,
+    };
+    Ok(TestReport {
+        version: Some(facts.version.to_string()),
+        remarks: remark.map(str::to_owned).into_iter().collect(),
+    })
 }
 
 fn connect(address: &Address) -> std::io::Result<()> {
@@ -95,6 +120,8 @@ fn connect(address: &Address) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_testkit::redis::Redis;
+
     use super::*;
 
     #[test]
@@ -119,5 +146,22 @@ mod tests {
             let refused = resource_address(engine, url).unwrap_err();
             assert!(!format!("{refused} {refused:?}").contains("geheim"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_redis_tells_its_version_and_what_is_missing() {
+        let redis = Redis::start(&["--requirepass", "geheim"]);
+        let test = |user: &str, is_cluster| {
+            let url = format!("redis://{user}@127.0.0.1:{}", redis.port());
+            test_resource(Engine::Redis, &url, is_cluster, &Ctx::default())
+        };
+        let report = test(":geheim", false).unwrap();
+        let version = report.version.clone().unwrap();
+        assert!(report.remarks.is_empty() && version.starts_with(|c: char| c.is_ascii_digit()), "{report:?}");
+        assert!(test(":geheim", true).unwrap().remarks[0].contains("without --cluster"));
+        let refused = test(":falsch", false).unwrap_err();
+        let TestError::Redis(error) = &refused else { panic!("{refused:?}") };
+        assert_eq!(error.kind, redis::RedisErrorKind::Authentication);
+        assert!(!format!("{refused} {refused:?}").contains("falsch"), "{refused:?}");
     }
 }

@@ -4,6 +4,7 @@
 //! A request is parsed, its signature and freshness verified, its nonce burnt, its action looked up, its caller's right
 //! to it decided, and only then its parameters are read. Every reply has a body with a code, also every refusal.
 
+mod backups;
 mod error;
 mod hbr;
 mod kvstore;

@@ -20,6 +20,13 @@ pub struct Job {
     /// UNAVAILABLE.
     pub state: String,
     pub is_final: bool,
+    /// Of a backup of a database or of Redis that was begun: checking, waiting, preparing, streaming or reading_back; of one
+    /// that has ended, the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// The database or Redis that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<String>,
     pub name: String,
     pub vault_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,10 +134,14 @@ pub(super) async fn cancel_of(
 
 impl From<JobRow> for Job {
     fn from(row: JobRow) -> Self {
+        let is_of_database = [JobKind::DatabaseBackup, JobKind::DatabaseRestore].map(JobKind::as_str);
+        let is_of_database = is_of_database.contains(&row.kind.as_str());
         let backup: Option<BackupSpec> = serde_json::from_str(&row.spec).ok();
         let restore: Option<RestoreSpec> = serde_json::from_str(&row.spec).ok();
         Self {
             job_id: row.id,
+            phase: row.phase.map(|phase| phase.as_str().to_owned()),
+            resource_id: row.instance.filter(|_| is_of_database),
             is_final: row.state.is_final(),
             state: row.state.as_str().to_owned(),
             name: row.name,

@@ -63,6 +63,9 @@ pub struct Resource {
     /// Where its backups go. Absent for the account's vault of databases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault_id: Option<String>,
+    /// Of a server that this one runs itself: where its files are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     pub created: Timestamp,
     pub updated: Timestamp,
 }
@@ -90,7 +93,7 @@ pub(super) async fn create(call: &Call<'_>, new: NewResource) -> Result<Resource
         account,
     };
     let made = call.service.add_resource(&call.caller, request).await.map_err(|error| refuse(&error))?;
-    Ok(made.into())
+    Ok(view(call, made))
 }
 
 pub(super) async fn list(call: &Call<'_>, _: Nothing) -> Result<List<Resource>, WireError> {
@@ -105,13 +108,13 @@ pub(super) async fn list(call: &Call<'_>, _: Nothing) -> Result<List<Resource>, 
     };
     let filter = ResourceFilter { kind, ..ResourceFilter::default() };
     let found = call.service.resources(&call.caller, &filter, page).await.map_err(|error| refuse(&error))?;
-    Ok(list_of(found, page, Resource::from))
+    Ok(list_of(found, page, |row| view(call, row)))
 }
 
 pub(super) async fn show(call: &Call<'_>, _: Nothing) -> Result<Resource, WireError> {
     let id = call.id("resource")?;
     let found = call.service.resource(&call.caller, &id).await.map_err(|error| refuse(&error))?;
-    Ok(found.into())
+    Ok(view(call, found))
 }
 
 pub(super) async fn test(call: &Call<'_>, _: Nothing) -> Result<ResourceTest, WireError> {
@@ -160,24 +163,24 @@ impl From<ModelEngine> for Engine {
     }
 }
 
-impl From<ResourceRow> for Resource {
-    fn from(row: ResourceRow) -> Self {
-        Self {
-            resource_id: row.id.into(),
-            account_id: row.account.to_string(),
-            kind: row.engine.kind().as_str().to_owned(),
-            engine: row.engine.into(),
-            version: row.version,
-            state: row.state.as_str().to_owned(),
-            scheme: row.address.scheme,
-            host: row.address.host,
-            port: row.address.port,
-            user: row.address.user,
-            database: row.address.database,
-            is_cluster: row.is_cluster,
-            vault_id: row.vault.map(Into::into),
-            created: row.created.into(),
-            updated: row.updated.into(),
-        }
+fn view(call: &Call<'_>, row: ResourceRow) -> Resource {
+    let folder = call.service.resource_folder(&row);
+    Resource {
+        resource_id: row.id.into(),
+        account_id: row.account.to_string(),
+        kind: row.engine.kind().as_str().to_owned(),
+        engine: row.engine.into(),
+        version: row.version,
+        state: row.state.as_str().to_owned(),
+        scheme: row.address.scheme,
+        host: row.address.host,
+        port: row.address.port,
+        user: row.address.user,
+        database: row.address.database,
+        is_cluster: row.is_cluster,
+        vault_id: row.vault.map(Into::into),
+        folder: folder.map(|folder| folder.to_string_lossy().into_owned()),
+        created: row.created.into(),
+        updated: row.updated.into(),
     }
 }

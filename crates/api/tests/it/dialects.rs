@@ -1,109 +1,23 @@
-//! RDS and Tair: requests are routed by version, and `docs/wire/rds.md` and `docs/wire/tair.md` are what is read and sent.
-
-use std::collections::BTreeSet;
-use std::time::Duration;
+//! RDS and Tair: requests are routed by version, instances are listed with what is known of them, and who may do what.
 
 use http::Method;
-use lifeboat_api::alibaba::{KVSTORE_ACTIONS, RDS_ACTIONS};
-use lifeboat_catalog::NewResource;
-use lifeboat_model::resource::{Address, Engine, ResourceState};
-use serde_json::{Value, json};
+use lifeboat_model::resource::{Engine, ResourceState};
+use lifeboat_service::DocumentOwner;
+use serde_json::json;
 
-use crate::page::PAGE;
-use crate::registry::NONSENSE;
 use crate::world::World;
 
-/// A resource that nobody asks anything.
-async fn resource(world: &World, id: &str, engine: Engine, host: &str, state: ResourceState) {
-    world.clock.pass(Duration::from_secs(1));
-    let new = NewResource {
-        id: id.parse().unwrap(),
-        account: world.caller().account,
-        engine,
-        address: Address {
-            scheme: engine.as_str().to_owned(),
-            user: None,
-            host: host.to_owned(),
-            port: engine.default_port() + u16::from(host == "two"),
-            database: None,
-        },
-        url: String::new(),
-        is_cluster: host == "two",
-        vault: None,
-        instance: None,
-        state,
-    };
-    world.catalog.insert_resource(new, world.service.now()).await.unwrap();
-}
-
-async fn resources(world: &World) {
+pub(crate) async fn resources(world: &World) {
     use ResourceState::{Creating, Running};
-    resource(world, "rm-1", Engine::Postgresql, "one", Running).await;
-    resource(world, "rm-2", Engine::Mariadb, "two", Creating).await;
-    resource(world, "rm-3", Engine::Mariadb, "/run/mysqld.sock", Running).await;
-    resource(world, "r-1", Engine::Redis, "one", Running).await;
-    resource(world, "r-2", Engine::Redis, "two", Creating).await;
-    resource(world, "r-3", Engine::Redis, "/run/redis.sock", Running).await;
+    world.resource("rm-1", Engine::Postgresql, "one", Running).await;
+    world.resource("rm-2", Engine::Mariadb, "two", Creating).await;
+    world.resource("rm-3", Engine::Mariadb, "/run/mysqld.sock", Running).await;
+    world.resource("r-1", Engine::Redis, "one", Running).await;
+    world.resource("r-2", Engine::Redis, "two", Creating).await;
+    world.resource("r-3", Engine::Redis, "/run/redis.sock", Running).await;
     for (id, version) in [("rm-1", "15.18"), ("rm-2", "10.11.19"), ("r-1", "7.0.15"), ("r-2", "6.2.1")] {
         world.catalog.set_resource_version(&id.parse().unwrap(), version, world.service.now()).await.unwrap();
     }
-}
-
-/// A request of an operation that makes sense.
-fn good(_action: &str) -> Vec<(&'static str, &'static str)> {
-    Vec::new()
-}
-
-#[test]
-fn the_pages_list_the_operations_that_are_served() {
-    for (product, actions) in [("rds:", RDS_ACTIONS), ("kvstore:", KVSTORE_ACTIONS)] {
-        let served = actions.iter().map(|action| format!("{product}{action}")).collect::<BTreeSet<_>>();
-        assert_eq!(PAGE.actions(product).map(str::to_owned).collect::<BTreeSet<_>>(), served);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_pages_list_is_what_is_read_and_sent() {
-    let world = World::start_stopped().await;
-    resources(&world).await;
-    let mut unproven = Vec::new();
-    for action in PAGE.actions("rds:").chain(PAGE.actions("kvstore:")) {
-        for (name, value) in [("PageNumber", "1"), ("PageNumber", "2"), ("PageSize", "1"), ("PageSize", "2")]
-        {
-            world.call(action, &[&good(action)[..], &[(name, value)]].concat()).await;
-        }
-        for parameter in PAGE.parameters(action) {
-            unproven.extend(difference(&world, action, &parameter.name, parameter.is_mandatory).await);
-        }
-    }
-    let seen = world.seen.lock().unwrap();
-    unproven.extend(seen.unproven("rds:"));
-    unproven.extend(seen.unproven("kvstore:"));
-    assert!(unproven.is_empty(), "{}", unproven.join("\n"));
-}
-
-/// What is wrong with a parameter: a value that is none is refused by name, or leaves another answer.
-async fn difference(world: &World, action: &str, name: &str, is_mandatory: bool) -> Option<String> {
-    let ask = async |params: &[(&str, &str)]| {
-        let (status, mut body) = world.call(action, params).await;
-        body.as_object_mut().unwrap().remove("RequestId");
-        (status.as_u16(), body)
-    };
-    let good = good(action);
-    let without: Vec<_> = good.iter().copied().filter(|(given, _)| *given != name).collect();
-    let is_named = |body: &Value| body["Code"].to_string().contains(name);
-    if is_mandatory {
-        let (status, body) = ask(&without).await;
-        if status == 200 || !is_named(&body) {
-            return Some(format!("{action} does not miss {name}: {body}"));
-        }
-    }
-    let (status, body) = ask(&[&without[..], &[(name, NONSENSE)]].concat()).await;
-    let is_read = match status {
-        200 => ask(&good).await != (status, body.clone()),
-        _ => is_named(&body),
-    };
-    (!is_read).then(|| format!("{action} does not read {name}: {status} {body}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,5 +87,38 @@ async fn an_operation_is_one_of_its_version_and_its_format_the_products() {
                 }
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_may_do_what_his_documents_say_of_the_instance() {
+    let world = World::start_stopped().await;
+    resources(&world).await;
+    let caller = world.caller();
+    let document = r#"{"Version": "1", "Statement": [
+        {"Effect": "Allow", "Action": "rds:*", "Resource": "acs:rds:*:*:dbinstance/rm-1"},
+        {"Effect": "Allow", "Action": "kvstore:DescribeBackups", "Resource": "acs:kvstore:*:*:instance/r-1"},
+        {"Effect": "Allow", "Action": ["kvstore:DescribeBackupTasks", "hbr:DescribeBackups"], "Resource": "*"}]}"#;
+    world.service.create_user(&caller, "ada", None).await.unwrap();
+    world
+        .service
+        .attach_document(&caller, DocumentOwner::User("ada"), ("own", Some(document)))
+        .await
+        .unwrap();
+    let key = world.service.create_access_key(&caller, Some("ada")).await.unwrap();
+    let times = [("StartTime", "2023-01-01T00:00Z"), ("EndTime", "2043-01-01T00:00Z")];
+    for (action, id, expected) in [
+        ("rds:DescribeBackupTasks", ("DBInstanceId", "rm-1"), 200),
+        ("rds:DescribeBackupTasks", ("DBInstanceId", "rm-2"), 403),
+        ("rds:DescribeDBInstances", ("DBInstanceId", "rm-1"), 403),
+        ("kvstore:DescribeBackups", ("InstanceId", "r-1"), 200),
+        ("kvstore:DescribeBackups", ("InstanceId", "r-2"), 403),
+        ("kvstore:DescribeBackupTasks", ("InstanceId", "r-2"), 200),
+        ("kvstore:CreateBackup", ("InstanceId", "r-1"), 403),
+    ] {
+        let params = [&[id], &times[..]].concat();
+        let (status, body) = world.call_as((&key.id, key.secret.expose()), action, &params).await;
+        assert_eq!(status, expected, "{action} {id:?}: {body}");
+        assert!(status == 200 || body["Code"] == "NoPermission", "{body}");
     }
 }

@@ -6,9 +6,15 @@ mod access;
 #[cfg(test)]
 mod browsing;
 #[cfg(test)]
+mod by_hand;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod crossing;
+#[cfg(test)]
+mod dialect_pages;
+#[cfg(test)]
+mod dialect_tasks;
 #[cfg(test)]
 mod dialects;
 #[cfg(test)]

@@ -115,7 +115,7 @@ impl Page {
                             page.parameters.get_mut(action).unwrap().extend(found);
                         }
                     }
-                    ("code", _) => {}
+                    ("code" | "stage", _) => {}
                     _ => panic!("a line of another shape: {line}"),
                 }
             } else {

@@ -39,7 +39,7 @@ pub(super) fn list(remote: &Remote<'_>, path: &str, args: &JobListArgs) -> anyho
         vec![
             job.job_id.clone(),
             job.kind.clone(),
-            job.state.clone(),
+            state(job),
             percent(job.progress),
             job.bytes_total.map(text::bytes).unwrap_or_default(),
             remote.moment(Some(job.created)),
@@ -100,6 +100,8 @@ fn count(remote: &Remote<'_>, job: &Job) {
     let phase = match job.state.as_str() {
         "CREATED" | "QUEUED" => "waiting",
         "CANCELING" => "stopping",
+        _ if job.kind == "database_restore" => "restore",
+        _ if let Some(phase) = database_phase(job) => phase,
         _ if job.kind == "restore" => "restore",
         _ => "backup",
     };
@@ -119,13 +121,30 @@ fn count(remote: &Remote<'_>, job: &Job) {
     counters.totals_known.store(job.bytes_total.is_some(), Ordering::Relaxed);
 }
 
+/// How far a job is, and of a backup of a database what it does.
+fn state(job: &Job) -> String {
+    let phase = database_phase(job).filter(|_| !job.is_final);
+    phase.map_or_else(|| job.state.clone(), |phase| format!("{} ({phase})", job.state))
+}
+
+fn database_phase(job: &Job) -> Option<&'static str> {
+    Some(match job.phase.as_deref()? {
+        "checking" => "checking",
+        "waiting" => "waiting for its turn",
+        "preparing" => "preparing",
+        "streaming" => "streaming",
+        "reading_back" => "reading back",
+        _ => return None,
+    })
+}
+
 fn summary(job: &Job) -> String {
     let mut line = format!("job {} is {}", job.job_id, job.state);
     if let Some(message) = job.error_message.as_ref().or(job.error_code.as_ref()) {
         line.push_str(&format!(": {message}"));
     }
     let (done, new) =
-        if job.kind == "restore" { ("written", "fetched") } else { ("read", "new to the vault") };
+        if job.kind.ends_with("restore") { ("written", "fetched") } else { ("read", "new to the vault") };
     let (read, added) = (text::bytes(job.bytes_done), text::bytes(job.bytes_actual));
     line.push_str(&format!("; {}, {read} {done}, {added} {new}", text::count(job.files_done, "file")));
     line

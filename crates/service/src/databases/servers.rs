@@ -61,6 +61,11 @@ impl Service {
         }
     }
 
+    /// Where the files of a server of ours are.
+    pub fn resource_folder(&self, row: &ResourceRow) -> Option<std::path::PathBuf> {
+        self.own_server(row).map(|(_, folder, _)| folder)
+    }
+
     fn own_server(&self, row: &ResourceRow) -> Option<(Engine, std::path::PathBuf, OwnServer)> {
         let own = serde_json::from_str(row.instance.as_deref()?).ok()?;
         Some((row.engine, self.instance_root.join(row.id.as_str()), own))

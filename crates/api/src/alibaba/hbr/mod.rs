@@ -252,7 +252,7 @@ fn paged(mut body: Value, page: Page, total: u64) -> Value {
     body
 }
 
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     let first = characters.next().map(char::to_uppercase);
     let end = if text.ends_with('.') { "" } else { "." };

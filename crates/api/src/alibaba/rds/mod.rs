@@ -2,11 +2,16 @@
 //! each operation.
 
 mod instances;
+mod policy;
+mod restores;
+mod sets;
+mod tasks;
 
+use lifeboat_model::resource::{ResourceId, ResourceKind};
 use lifeboat_service::{Missing, ServiceError};
 
 pub(super) use self::instances::major;
-use super::{Answering, Call, Format, Params, Product, WireError, operations};
+use super::{Answering, Call, Format, Params, Product, WireError, backups, operations};
 
 pub(super) const PRODUCT: Product = Product {
     version: "2014-08-15",
@@ -20,6 +25,14 @@ pub(super) const PRODUCT: Product = Product {
 
 operations! { call =>
     "DescribeDBInstances" => instances::describe(call).await,
+    "CreateBackup" => tasks::create(call).await,
+    "DescribeBackupTasks" => tasks::describe(call).await,
+    "DescribeBackups" => sets::describe(call).await,
+    "DeleteBackup" => sets::delete(call).await,
+    "DescribeBackupPolicy" => policy::describe(call).await,
+    "ModifyBackupPolicy" => policy::modify(call).await,
+    "CloneDBInstance" => restores::clone(call).await,
+    "RestoreTable" => restores::tables(call).await,
 }
 
 /// All operations but the listing of instances are about the one that they name.
@@ -28,13 +41,29 @@ fn subject(action: &str, params: &Params) -> Option<String> {
     Some(format!("dbinstance/{id}"))
 }
 
+/// The instance that a request names. What no database is called is not there.
+fn instance(call: &Call<'_>) -> Result<ResourceId, WireError> {
+    let text = call.params.required("DBInstanceId")?;
+    let id = text.parse().ok().filter(|id: &ResourceId| id.kind() == ResourceKind::Database);
+    id.ok_or_else(|| not_found(text))
+}
+
+fn not_found(id: &str) -> WireError {
+    WireError::not_found("InvalidDBInstanceId.NotFound", format!("The instance {id} does not exist."))
+}
+
 /// The code for a refusal of the service.
 fn refuse(error: &ServiceError) -> WireError {
     match error {
-        ServiceError::Missing(Missing::Resource, id) => {
-            let what = format!("The instance {id} does not exist.");
-            WireError::not_found("InvalidDBInstanceId.NotFound", what)
-        }
-        other => super::refuse(other),
+        ServiceError::Missing(Missing::Resource, id) => not_found(id),
+        other => backups::refuse(other),
+    }
+}
+
+/// The same where backup sets are to be changed.
+fn refuse_set(error: &ServiceError) -> WireError {
+    match error {
+        ServiceError::Missing(Missing::Resource, id) => not_found(id),
+        other => backups::refuse_set(other),
     }
 }

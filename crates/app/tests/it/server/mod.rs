@@ -7,6 +7,7 @@ mod access;
 mod chain;
 mod commands;
 mod crashes;
+mod databases;
 mod operation;
 mod policies;
 mod readme;

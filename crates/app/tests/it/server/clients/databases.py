@@ -1,0 +1,100 @@
+"""The official Python SDKs of RDS and Tair on a server: `ADDRESS ROOT_JSON redis|database INSTANCE SIGNATURE`.
+
+Backs the instance up, follows the task, finds its set and deletes it; prints the number of the task.
+"""
+
+import json
+import sys
+
+from alibabacloud_r_kvstore20150101 import models as tair_models
+from alibabacloud_r_kvstore20150101.client import Client as Tair
+from alibabacloud_rds20140815 import models as rds_models
+from alibabacloud_rds20140815.client import Client as Rds
+from alibabacloud_tea_openapi.models import Config
+from hbr import until
+
+TIMES = {"start_time": "2020-01-01T00:00Z", "end_time": "2099-01-01T00:00Z"}
+STAGES = {"NoStart", "Preparing", "Waiting", "Uploading", "Checking", "Finished"}
+
+
+def config(signature):
+    with open(sys.argv[2]) as file:
+        root = json.load(file)
+    return Config(
+        access_key_id=root["access_key_id"],
+        access_key_secret=root["access_key_secret"],
+        endpoint=sys.argv[1],
+        protocol="http",
+        region_id=root["region"],
+        signature_algorithm="v2" if signature == "v2" else None,
+    )
+
+
+def refused(ask):
+    """The code and the status that a call is refused with."""
+    try:
+        ask()
+    except Exception as error:
+        return error.code, error.status_code
+    raise AssertionError("it was not refused")
+
+
+def back_up_redis(client, instance):
+    listed = client.describe_instances(tair_models.DescribeInstancesRequest(instance_ids=instance)).body
+    row = listed.instances.kvstore_instance[0]
+    assert (row.instance_id, row.instance_status, listed.total_count) == (instance, "Normal", 1), row
+    made = client.create_backup(tair_models.CreateBackupRequest(instance_id=instance)).body
+    assert isinstance(made.backup_job_id, str), made
+    asked = tair_models.DescribeBackupTasksRequest(instance_id=instance, backup_job_id=made.backup_job_id)
+
+    def task():
+        body = client.describe_backup_tasks(asked).body
+        assert body.instance_id == instance and body.access_denied_detail.auth_action == ""
+        return body.backup_jobs[0] if body.backup_jobs else None
+
+    row = until(task, lambda row: row is None or row.backup_progress_status == "Finished")
+    assert row is not None, "the backup failed"
+    assert row.backup_progress_status in STAGES and row.process == "100", row
+    assert (row.backup_job_id, row.job_mode, row.task_action) == (int(made.backup_job_id), "Manual", "TempBackupTask"), row
+    asked = tair_models.DescribeBackupsRequest(instance_id=instance, backup_job_id=row.backup_job_id, **TIMES)
+    found = client.describe_backups(asked).body
+    backup = found.backups.backup[0]
+    assert (backup.backup_status, backup.backup_job_id, found.total_count) == ("Success", row.backup_job_id, 1), backup
+    assert backup.node_instance_id == row.node_id and backup.backup_size > 0, backup
+    wrong = tair_models.DescribeBackupTasksRequest(instance_id="r-none")
+    assert refused(lambda: client.describe_backup_tasks(wrong)) == ("InvalidInstanceId.NotFound", 404)
+    client.delete_backup(tair_models.DeleteBackupRequest(instance_id=instance, backup_id=str(backup.backup_id)))
+    assert client.describe_backups(asked).body.total_count == 0
+    return made.backup_job_id
+
+
+def back_up_database(client, instance):
+    listed = client.describe_dbinstances(rds_models.DescribeDBInstancesRequest(dbinstance_id=instance)).body
+    row = listed.items.dbinstance[0]
+    assert (row.dbinstance_id, row.dbinstance_status, listed.total_record_count) == (instance, "Running", 1), row
+    made = client.create_backup(rds_models.CreateBackupRequest(dbinstance_id=instance)).body
+    assert isinstance(made.backup_job_id, str), made
+    asked = rds_models.DescribeBackupTasksRequest(dbinstance_id=instance, backup_job_id=int(made.backup_job_id))
+
+    def task():
+        return client.describe_backup_tasks(asked).body.items.backup_job[0]
+
+    row = until(task, lambda row: row.backup_status in ("Finished", "Failed"))
+    assert (row.backup_status, row.backup_progress_status, row.process) == ("Finished", "Finished", "100"), row
+    asked = rds_models.DescribeBackupsRequest(dbinstance_id=instance, backup_id=row.backup_id)
+    found = client.describe_backups(asked).body
+    backup = found.items.backup[0]
+    assert (backup.backup_status, backup.backup_mode, found.total_record_count) == ("Success", "Manual", "1"), backup
+    wrong = rds_models.DescribeBackupTasksRequest(dbinstance_id="rm-none")
+    assert refused(lambda: client.describe_backup_tasks(wrong)) == ("InvalidDBInstanceId.NotFound", 404)
+    client.delete_backup(rds_models.DeleteBackupRequest(dbinstance_id=instance, backup_id=row.backup_id))
+    assert client.describe_backups(asked).body.total_record_count == "0"
+    return made.backup_job_id
+
+
+if __name__ == "__main__":
+    kind, instance, signature = sys.argv[3:]
+    if kind == "redis":
+        print(back_up_redis(Tair(config(signature)), instance))
+    else:
+        print(back_up_database(Rds(config(signature)), instance))
