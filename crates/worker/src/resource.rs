@@ -2,17 +2,15 @@
 //!
 //! Nothing that is returned, logged or printed in here holds a password.
 
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
-
 use lifeboat_adapters::endpoint::{Endpoint, EndpointError};
 use lifeboat_adapters::redis;
+use lifeboat_adapters::sql::{SqlError, mariadb, postgres};
 use lifeboat_model::resource::{Address, Engine};
 use lifeboat_repository::Ctx;
 
-const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
 const MOST_URL_BYTES: usize = 4096;
+const PHYSICAL: &str = "physical backups";
+const LOGICAL: &str = "logical backups";
 
 /// Why a text is not the URL of a resource. It does not repeat the text.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +38,8 @@ pub struct TestReport {
 pub enum TestError {
     #[error(transparent)]
     Address(#[from] AddressError),
-    #[error("nobody answers at {address}")]
-    Unreachable {
-        address: Address,
-        #[source]
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Sql(#[from] SqlError),
     #[error(transparent)]
     Redis(#[from] redis::RedisError),
 }
@@ -80,15 +74,34 @@ pub fn test_resource(
     is_cluster: bool,
     ctx: &Ctx,
 ) -> Result<TestReport, TestError> {
-    let address = resource_address(engine, url)?;
+    resource_address(engine, url)?;
     let endpoint: Endpoint = url.parse().map_err(AddressError::Url)?;
     match engine {
         Engine::Redis => Ok(test_redis(&endpoint, is_cluster, ctx)?),
-        Engine::Postgresql | Engine::Mariadb => match connect(&address) {
-            Ok(()) => Ok(TestReport::default()),
-            Err(cause) => Err(TestError::Unreachable { address, cause }),
-        },
+        Engine::Postgresql => Ok(test_postgres(&endpoint, ctx)?),
+        Engine::Mariadb => Ok(test_mariadb(&endpoint, ctx)?),
     }
+}
+
+fn test_postgres(endpoint: &Endpoint, ctx: &Ctx) -> Result<TestReport, SqlError> {
+    let mut server = postgres::Server::connect(endpoint, ctx)?;
+    let version = server.facts()?.version;
+    let mut remarks = Vec::new();
+    for (method, lacks) in
+        [(PHYSICAL, server.lacks_for_physical(ctx)?), (LOGICAL, server.lacks_for_logical(&[], ctx)?)]
+    {
+        remarks.extend(lacks.iter().map(|lack| format!("for {method}: {}: {}", lack.what, lack.remedy)));
+    }
+    Ok(TestReport { version: Some(version), remarks })
+}
+
+fn test_mariadb(endpoint: &Endpoint, ctx: &Ctx) -> Result<TestReport, SqlError> {
+    let facts = mariadb::Facts::read(endpoint, ctx)?;
+    let mut remarks = Vec::new();
+    for (method, name) in [(mariadb::Method::Physical, PHYSICAL), (mariadb::Method::Logical, LOGICAL)] {
+        remarks.extend(facts.lacks(method).iter().map(|lack| format!("for {name}: {}", lack.text)));
+    }
+    Ok(TestReport { version: Some(facts.version), remarks })
 }
 
 fn test_redis(endpoint: &Endpoint, is_cluster: bool, ctx: &Ctx) -> redis::Result<TestReport> {
@@ -102,20 +115,6 @@ fn test_redis(endpoint: &Endpoint, is_cluster: bool, ctx: &Ctx) -> redis::Result
         version: Some(facts.version.to_string()),
         remarks: remark.map(str::to_owned).into_iter().collect(),
     })
-}
-
-fn connect(address: &Address) -> std::io::Result<()> {
-    if address.host.starts_with('/') {
-        return UnixStream::connect(&address.host).map(drop);
-    }
-    let mut last = std::io::Error::other("the host has no address");
-    for place in (address.host.as_str(), address.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&place, CONNECTS_WITHIN) {
-            Ok(_) => return Ok(()),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 #[cfg(test)]
