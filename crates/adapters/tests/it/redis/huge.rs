@@ -52,7 +52,7 @@ fn fill(client: &mut Client) {
     script(
         client,
         "list",
-        "for i = 0, 1999999, 1000 do local t = {} for j = 1, 1000 do t[j] = 'element ' .. string.sub(redis.sha1hex(i + j), 1, 10) end \
+        "for i = 0, 1999999, 1000 do local t = {} for j = 1, 1000 do t[j] = string.format('element %x', (i + j) * 2654435761) end \
          redis.call('RPUSH', KEYS[1], unpack(t)) end",
     );
     let part = |size: u32| format!("string.sub(redis.call('GET', 'string'), 1, {size})");
@@ -68,9 +68,8 @@ fn fill(client: &mut Client) {
             &format!("redis.call('{kind}', KEYS[1], {})", pairs.join(", ")),
         );
     }
-    // Digits of hashes cannot be compressed.
-    let long = "local function long(i) local t = {} for j = 1, 5 do t[j] = redis.sha1hex(i .. ' ' .. j) end \
-                return table.concat(t) end";
+    let long = "local s = redis.call('GET', 'string') \
+                local function long(i) return string.sub(s, i * 200, i * 200 + 199) end";
     for (key, command) in [
         ("hash", "redis.call('HSET', KEYS[1], 'field ' .. i, long(i))"),
         ("set", "redis.call('SADD', KEYS[1], long(i))"),
