@@ -128,5 +128,21 @@ proptest! {
         };
         prop_assert!(!matches!(&captured, Err(error) if error.kind == RdbErrorKind::Long));
         prop_assert_eq!(captured.map_err(|error| error.to_string()), first.map(drop));
+        lifeboat_testkit::fuzz::rdb(&rdb);
+    }
+
+    #[test]
+    fn what_lies_within_a_value_is_read_or_refused(
+        nth in any::<prop::sample::Index>(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+    ) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/corpus/rdb");
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        let mut rdb = std::fs::read(nth.get(&files)).unwrap();
+        for (at, byte) in changes {
+            let at = at.index(rdb.len());
+            rdb[at] = byte;
+        }
+        lifeboat_testkit::fuzz::rdb(&rdb);
     }
 }
