@@ -14,8 +14,8 @@ mod target;
 
 use std::io::Read;
 
+use lifeboat_repository::Ctx;
 use lifeboat_repository::clock::Clock;
-use lifeboat_repository::{Counters, Ctx};
 
 use super::error::{RedisError, RedisErrorKind, Result};
 use super::rdb::{Item, Key, Parser};
@@ -88,7 +88,6 @@ impl Replay<'_> {
                 Item::Key(key) => {
                     ctx.cancel.check()?;
                     self.key(&key, &mut parser)?;
-                    Counters::add(&ctx.counters.items_done, 1);
                 }
                 Item::Function(code) if self.options.filter.is_none() => {
                     self.target.load_function(&code)?;

@@ -18,6 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a restore may have to run, with parts that would do nothing.
 const COMMANDS: &[&[&str]] = &[
+    &["SELECT", "0"],
     &["RESTORE", "k", "0", "", "REPLACE", "ABSTTL"],
     &["UNLINK", "k"],
     &["SET", "k", ""],

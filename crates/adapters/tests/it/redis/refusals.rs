@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use lifeboat_adapters::redis::{RedisError, RedisErrorKind, Server};
 use lifeboat_repository::Ctx;
-use lifeboat_testkit::redis::{Redis, contents};
+use lifeboat_testkit::redis::{Redis, RedisCluster, contents};
 
 use super::{endpoint, fill, replay, take};
 
@@ -46,6 +46,32 @@ fn missing_rights_are_named_with_the_command_that_grants_them() {
     client.run(&["ACL", "SETUSER", "keeper", "+psync"]);
     check(&url).unwrap();
     take(&url).unwrap();
+}
+
+/// The rights that docs/redis.md names, in its block of the given number.
+fn documented(nth: usize) -> Vec<String> {
+    let page = include_str!("../../../../../docs/redis.md");
+    let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("ACL SETUSER")).collect();
+    lines[nth].split(' ').skip(3).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_rights_that_are_documented_are_enough() {
+    let (source, target) = (Redis::start(&[]), Redis::start(&[]));
+    fill(&mut source.client());
+    let url = |redis: &Redis, nth| {
+        let mut user = ["ACL", "SETUSER", "lifeboat"].map(str::to_owned).to_vec();
+        user.extend(documented(nth));
+        redis.client().run(&user);
+        format!("redis://lifeboat:secret@127.0.0.1:{}", redis.port())
+    };
+    let from = url(&source, 0);
+    check(&from).unwrap();
+    let (rdb, _) = take(&from).unwrap();
+    replay(&[&rdb], &url(&target, 1), None).unwrap();
+    assert_eq!(contents(&mut target.client()), contents(&mut source.client()));
+    let cluster = RedisCluster::start(1, &[]);
+    check(&url(&cluster.nodes[0], 0)).unwrap();
 }
 
 #[test]
