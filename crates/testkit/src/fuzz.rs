@@ -4,9 +4,11 @@
 //! finds stays found.
 
 use std::io::Read;
+use std::path::{Component, Path};
 
 use jiff::tz::TimeZone;
 use lifeboat_adapters::redis::{Version, rehearse, survey};
+use lifeboat_adapters::sql::mariadb::xbstream::{Piece, Pieces};
 use lifeboat_model::schedule::Schedule;
 use lifeboat_model::time::Millis;
 use lifeboat_repository::Ctx;
@@ -117,6 +119,33 @@ pub fn rdb(bytes: &[u8]) {
     if rehearse(bytes, &version, &ctx).is_ok() {
         surveyed.expect("more than this was read");
     }
+}
+
+/// Any bytes as the stream of `mariadb-backup`. What is taken was all there and stays below its folder.
+pub fn xbstream(bytes: &[u8]) {
+    let mut pieces = Pieces::new(bytes);
+    let mut taken = 0;
+    while let Ok(Some(piece)) = pieces.piece() {
+        let path = match piece {
+            Piece::Bytes { path, bytes, .. } => {
+                taken += bytes.len();
+                path
+            }
+            Piece::Rename { path, to } => {
+                assert!(is_below(to), "{to:?}");
+                path
+            }
+            Piece::End { path } | Piece::Seek { path, .. } => path,
+            Piece::Remove { path } => path.strip_suffix('*').unwrap_or(path),
+        };
+        assert!(is_below(path), "{path:?}");
+    }
+    assert!(taken <= bytes.len());
+}
+
+fn is_below(path: &str) -> bool {
+    let parts = Path::new(path).components();
+    !path.is_empty() && parts.into_iter().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// Any lines as patterns, matched against the rest of the lines as paths.

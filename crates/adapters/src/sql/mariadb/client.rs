@@ -92,7 +92,12 @@ impl Client {
     /// With the server's own words for what cannot be printed, and no options of its own in what we send.
     fn mariadb(&self) -> Result<Program> {
         let program = self.program("mariadb")?;
-        Ok(program.args(["--default-character-set=utf8mb4", "--binary-mode", "--max-allowed-packet=1G"]))
+        Ok(program.args([
+            "--default-character-set=utf8mb4",
+            "--binary-mode",
+            "--max-allowed-packet=1G",
+            "--connect-timeout=10",
+        ]))
     }
 
     /// Gives a failed program a kind: by what it said, and where it said that the connection broke, by whether the

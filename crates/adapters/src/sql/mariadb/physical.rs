@@ -79,6 +79,8 @@ impl Physical {
         let program =
             client.program("mariadb-backup")?.args(["--backup", "--stream=xbstream", "--parallel=1"]);
         let program = program.arg(argument("--target-dir=")).arg(argument("--tmpdir="));
+        // It keeps every table open, and services may begin with few files.
+        let program = program.arg("--open-files-limit=65535");
         let settings = settings::to_text(&facts.settings)?;
         let mut reading = program.read(ctx).map_err(|error| client.failed("cannot back up", error))?;
         let mut begun = vec![0; FIRST_BYTES];

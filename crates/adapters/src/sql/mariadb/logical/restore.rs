@@ -49,7 +49,7 @@ pub struct Restored {
     pub left_out: Vec<String>,
 }
 
-/// Restores what is wanted. `id` names the scratch database: lower-case letters and digits.
+/// Restores what is wanted. `id` names the scratch database: letters and digits, and no other restore has the same.
 pub fn restore<S: Source + ?Sized>(
     endpoint: &Endpoint,
     source: &S,
@@ -277,7 +277,7 @@ mod tests {
         ] {
             assert_eq!(check_names(&bad).unwrap_err().kind, SqlErrorKind::InvalidInput, "{bad:?}");
         }
-        for id in ["", "A", "a`", "a b", &"x".repeat(41)] {
+        for id in ["", "a`", "a b", "ü", &"x".repeat(41)] {
             assert!(scratch_name(id).is_err());
         }
         assert_eq!(scratch_name("r7").unwrap(), "lifeboat_r7");
