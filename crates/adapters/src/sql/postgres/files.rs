@@ -156,9 +156,10 @@ impl Sink for Writer<'_, '_> {
                 let node = Node { kind: NodeKind::Dir, mode: mode::DIR | entry.mode, ..node };
                 self.intake.entry(&path, node)?;
             }
-            Kind::Symlink(link_target) => {
-                let mode = mode::SYMLINK | 0o777;
-                self.intake.entry(&path, Node { kind: NodeKind::Symlink, mode, link_target, ..node })?;
+            // Tablespaces are asked for as a list. Nothing else is a link in a cluster, and a link is a way out of it.
+            Kind::Symlink => {
+                let text = format!("the server has sent {} as a symlink", entry.path.display());
+                return Err(SqlError::damaged(text));
             }
         }
         Ok(())

@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use lifeboat_repository::Ctx;
-use rustix::fs::{AtFlags, CWD, Gid, Uid, chownat};
+use rustix::fs::{AtFlags, CWD, Gid, OFlags, Uid, chownat};
 use rustix::process::geteuid;
 
 use super::instance::{Access, InstanceOptions};
@@ -147,7 +147,12 @@ fn cut_log(data: &Path) -> Result<()> {
     let folder = data.join("pg_wal");
     for entry in fs::read_dir(&folder).map_err(|error| cannot("read", &folder, error))? {
         let path = entry.map_err(|error| cannot("read", &folder, error))?.path();
-        let bytes = fs::metadata(&path).map_err(|error| cannot("look at", &path, error))?.len();
+        let metadata = fs::symlink_metadata(&path).map_err(|error| cannot("look at", &path, error))?;
+        // Nothing else is part of a log, least of all a link that leads out of it.
+        if !metadata.is_file() {
+            continue;
+        }
+        let bytes = metadata.len();
         let Some(start) = start_of(&path, bytes) else { continue };
         if start >= end {
             remove(&path)?;
@@ -169,7 +174,8 @@ fn start_of(path: &Path, bytes: u64) -> Option<Lsn> {
 }
 
 fn fill_with_zeros(path: &Path, from: u64, to: u64) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).open(path)?;
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut file = fs::OpenOptions::new().write(true).custom_flags(flags).open(path)?;
     file.seek(SeekFrom::Start(from))?;
     std::io::copy(&mut std::io::Read::take(std::io::repeat(0), to - from), &mut file)?;
     file.sync_all()

@@ -16,7 +16,7 @@ use super::connection::{Connection, Purpose};
 use super::logical::{Dump, copy, program};
 use super::programs::{self, client, failed};
 use super::rename::{self, Table};
-use super::scratch::Scratch;
+use super::scratch::{self, Scratch};
 use crate::child::Program;
 use crate::endpoint::Endpoint;
 use crate::sql::error::{Result, SqlError, SqlErrorKind};
@@ -41,15 +41,28 @@ pub fn restore_database(target: &Endpoint, mut dump: impl Read, name: &str, ctx:
     let scratch = Scratch::create(target, &mut server, &contents, ctx)?;
     let program = restorer(target, scratch.name(), &mut server, &contents, ctx)?;
     feed(program, &mut head.as_slice().chain(dump), ctx)?;
+    settle(&mut server, &contents, scratch.name())?;
+    server.query(&format!("ALTER DATABASE {} RENAME TO {}", ident(scratch.name()), ident(name)))?;
+    scratch.keep();
+    Ok(())
+}
+
+/// Gives the database its owner, as far as there is such a role, and its own settings.
+fn settle(server: &mut Server, contents: &Contents, scratch: &str) -> Result<()> {
     let database = contents.database()?;
     let roles =
         server.query(&format!("SELECT 1 FROM pg_roles WHERE rolname = {}", literal(&database.owner)))?;
     if !roles.is_empty() {
-        let (scratch, owner) = (ident(scratch.name()), ident(&database.owner));
-        server.query(&format!("ALTER DATABASE {scratch} OWNER TO {owner}"))?;
+        server.query(&format!("ALTER DATABASE {} OWNER TO {}", ident(scratch), ident(&database.owner)))?;
     }
-    server.query(&format!("ALTER DATABASE {} RENAME TO {}", ident(scratch.name()), ident(name)))?;
-    scratch.keep();
+    let properties = contents.entries.iter().filter(|entry| entry.kind == "DATABASE PROPERTIES");
+    for line in properties.flat_map(|entry| entry.definition.lines()) {
+        // Written for the name it had.
+        let named = format!("ALTER DATABASE {} ", scratch::made_name(&database.definition)?);
+        if let Some(setting) = line.strip_prefix(&named) {
+            server.query(&format!("ALTER DATABASE {} {setting}", ident(scratch)))?;
+        }
+    }
     Ok(())
 }
 

@@ -87,25 +87,25 @@ fn drop_leftovers(server: &mut Server) -> Result<()> {
 
 /// Encoding, locale and so on, out of the statement that made the database.
 fn likeness(definition: &str) -> Result<&str> {
+    Ok(made(definition)?.1.trim().trim_end_matches(';'))
+}
+
+/// The name in that statement, quoted as it is there.
+pub(super) fn made_name(definition: &str) -> Result<&str> {
+    Ok(made(definition)?.0)
+}
+
+/// The name and what follows it.
+fn made(definition: &str) -> Result<(&str, &str)> {
     let wrong = || SqlError::damaged("the dump does not say how its database was made");
     let rest = definition.strip_prefix("CREATE DATABASE ").ok_or_else(wrong)?;
-    let rest = match rest.strip_prefix('"') {
-        None => rest.split_once(' ').ok_or_else(wrong)?.1,
-        // A quote within the name is written twice.
-        Some(quoted) => {
-            let mut places = quoted.char_indices().filter(|(_, letter)| *letter == '"').map(|(at, _)| at);
-            let end = loop {
-                let at = places.next().ok_or_else(wrong)?;
-                if quoted.get(at + 1..).is_some_and(|rest| rest.starts_with('"')) {
-                    places.next();
-                } else {
-                    break at;
-                }
-            };
-            quoted.get(end + 1..).ok_or_else(wrong)?
-        }
-    };
-    Ok(rest.trim().trim_end_matches(';'))
+    let mut is_quoted = false;
+    // A quote within the name is written twice, which opens what it has closed.
+    let end = rest.find(|letter| {
+        is_quoted ^= letter == '"';
+        letter == ' ' && !is_quoted
+    });
+    rest.split_at_checked(end.ok_or_else(wrong)?).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -117,6 +117,7 @@ mod tests {
         for name in ["plain", "\"My DB\"", "\"a\"\"b WITH TEMPLATE = x\""] {
             let made = format!("CREATE DATABASE {name} WITH TEMPLATE = template0 ENCODING = 'UTF8';\n");
             assert_eq!(likeness(&made).unwrap(), "WITH TEMPLATE = template0 ENCODING = 'UTF8'", "{name}");
+            assert_eq!(made_name(&made).unwrap(), name);
         }
         assert!(likeness("DROP DATABASE x").is_err() && likeness("CREATE DATABASE \"x").is_err());
     }

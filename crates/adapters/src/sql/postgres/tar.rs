@@ -16,8 +16,7 @@ const BLOCK_BYTES: usize = 512;
 pub(super) enum Kind {
     File,
     Folder,
-    /// To this target.
-    Symlink(Vec<u8>),
+    Symlink,
 }
 
 /// What stands in front of the content of an entry.
@@ -129,7 +128,7 @@ fn parse(header: &[u8]) -> Result<Entry> {
     let kind = match field(156, 1) {
         b"0" | b"\0" => Kind::File,
         b"5" => Kind::Folder,
-        b"2" => Kind::Symlink(text(field(157, 100)).to_vec()),
+        b"2" => Kind::Symlink,
         _ => return Err(wrong("holds something that is neither file nor folder nor symlink")),
     };
     if kind != Kind::File && size != 0 {

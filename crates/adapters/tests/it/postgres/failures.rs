@@ -159,6 +159,13 @@ fn a_server_that_can_be_backed_up_lacks_nothing_until_its_sessions_are_taken() {
     assert_eq!(facts.databases.len(), 1);
     assert!(facts.bytes > 1 << 20 && facts.system_identifier.is_some() && facts.settings.len() == 6);
     until("the server is left alone", || is_left_alone(&server));
+    // A user who may replicate and nothing else is enough.
+    execute(&server, "postgres", &["CREATE ROLE copier LOGIN REPLICATION"]);
+    let copier = server.url("postgres").replace("lifeboat@", "copier@").parse().unwrap();
+    assert_eq!(Server::connect(&copier, &ctx).unwrap().lacks_for_physical(&ctx).unwrap(), []);
+    until("the server is left alone", || is_left_alone(&server));
+    back_up_at(&copier, &vault()).unwrap();
+    until("the server is left alone", || is_left_alone(&server));
 
     let _taken = BaseBackup::begin(&endpoint(&server, "postgres"), "test", &ctx).unwrap();
     let lacks = checked.lacks_for_physical(&ctx).unwrap();

@@ -71,6 +71,7 @@ fn databases(server: &Postgres) -> String {
 fn databases_come_back_under_their_own_and_under_new_names() {
     let server = shop();
     execute(&server, "postgres", &["CREATE ROLE jo", "ALTER DATABASE \"My Shop=x\" OWNER TO jo"]);
+    execute(&server, "postgres", &["ALTER DATABASE \"My Shop=x\" SET search_path TO 'Stock.Room', public"]);
     let (summary, folder) = files(&server, &[]);
     let names: Vec<_> = summary.databases.iter().map(|one| one.file.as_str()).collect();
     assert_eq!(names, ["My Shop=x.dump", "empty.dump", "postgres.dump"]);
@@ -86,6 +87,7 @@ fn databases_come_back_under_their_own_and_under_new_names() {
     assert!(was.len() > 3000 && content(&server, is, "It's \"new\"") == was);
     let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname LIKE 'It%'";
     assert_eq!(server.query("postgres", owner).trim(), "jo");
+    assert_eq!(server.query("It's \"new\"", "SHOW search_path").trim(), "\"Stock.Room\", public");
     execute(&server, "postgres", &["DROP DATABASE \"My Shop=x\""]);
     restore_database(&at, dump(), "My Shop=x", &ctx).unwrap();
     assert_eq!(content(&server, is, "My Shop=x"), was);

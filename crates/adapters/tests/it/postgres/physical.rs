@@ -134,6 +134,11 @@ fn a_restored_server_takes_the_passwords_of_the_source_and_starts_again() {
     instance.start(&ctx).unwrap();
     instance.stop(&ctx).unwrap();
     assert!(!instance.is_running() && log_in("jo", "right").is_err());
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let refused = instance.start(&ctx).unwrap_err();
+    assert_eq!(refused.kind, SqlErrorKind::Program);
+    assert!(refused.to_string().contains("Address already in use") && !instance.is_running(), "{refused}");
+    drop(taken);
     let again = Instance::open(folder.path()).unwrap();
     again.start(&ctx).unwrap();
     assert!(running.0.is_running() && again.port() == port);
