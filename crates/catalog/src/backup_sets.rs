@@ -64,7 +64,7 @@ impl Catalog {
                 let text = conditions(filter, names, &mut values);
                 let begin = names.begin;
                 parts.push(format!(
-                    "SELECT {is_good} AS is_good, id, {begin} AS began FROM {table} WHERE account_id = $1 AND {} {text}",
+                    "SELECT CAST({is_good} AS BIGINT) AS is_good, id, {begin} AS began FROM {table} WHERE account_id = $1 AND {} {text}",
                     names.rest
                 ));
             }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
@@ -46,6 +47,8 @@ impl Received {
 
     /// Reads what was stored, and fails when it is not what it was meant to be.
     pub fn read_back(&self, repository: &Repository, ctx: &Ctx) -> Result<()> {
+        // What was counted stays what has arrived.
+        let ctx = &Ctx { cancel: ctx.cancel.clone(), counters: Arc::default() };
         for pack in &self.packs {
             read_pack(repository, *pack, ctx)?;
         }

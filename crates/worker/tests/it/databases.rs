@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use lifeboat_adapters::endpoint::Endpoint;
 use lifeboat_model::database::{
-    BackupMethod, DatabaseBackup, DatabaseRestore, DatabaseRestoreTarget, Phase, SetDetail,
+    BackupMethod, DatabaseBackup, DatabaseRestore, DatabaseRestoreTarget, Phase, RestoredDatabase,
+    RestoredTable,
 };
 use lifeboat_model::resource::Engine;
 use lifeboat_testkit::mariadb::{MariaDb, query_at};
@@ -100,7 +101,7 @@ fn restore_order(
             method: backup.backup.method,
             target,
         },
-        detail: done.detail.clone().unwrap_or_else(SetDetail::default),
+        detail: done.detail.clone().unwrap_or_default(),
         endpoint: backup.endpoint.clone(),
         folder: scene.path(folder),
         workers: 2,
@@ -197,4 +198,67 @@ fn databases_are_dumped_one_by_one() {
     assert!(fs::read(scene.path("restored/rm-1/shop.dump")).unwrap().starts_with(b"PGDMP"));
     order.backup.databases = vec!["nothing".to_owned()];
     assert_eq!(run(&order).done.unwrap_err().code(), "DATABASE_NOT_EXIST");
+}
+
+/// The table `t` of `shop` as `t_was`, and all of it as `was`.
+fn tables() -> Vec<DatabaseRestoreTarget> {
+    let table = RestoredTable { name: "t".to_owned(), new_name: Some("t_was".to_owned()) };
+    let shop = |new_name: Option<&str>, tables| RestoredDatabase {
+        name: "shop".to_owned(),
+        new_name: new_name.map(str::to_owned),
+        tables,
+    };
+    [shop(None, vec![table]), shop(Some("was"), Vec::new())]
+        .map(|database| DatabaseRestoreTarget::Tables(vec![database]))
+        .to_vec()
+}
+
+const METHODS: [BackupMethod; 2] = [BackupMethod::Logical, BackupMethod::Physical];
+
+#[test]
+fn a_table_of_postgresql_comes_back_under_another_name_from_either_kind_of_set() {
+    for method in METHODS {
+        let (scene, postgres) = (Scene::new(), Postgres::start());
+        let url = postgres.database("shop");
+        drop(postgres.query("shop", "CREATE TABLE t AS SELECT 1 AS n"));
+        let mut order = order(&scene, Engine::Postgresql, &url);
+        order.backup.method = method;
+        let done = run(&order).done.unwrap();
+        drop(postgres.query("shop", "UPDATE t SET n = 2"));
+        for target in tables() {
+            let restore = restore_order(&order, &done, (target, "pg"), &scene);
+            let restored = restore_database(&restore, &Arc::new(Progress::default()), &Ctx::default());
+            assert!(!restored.unwrap().is_partial);
+            // What is there is not overwritten.
+            let again = restore_database(&restore, &Arc::new(Progress::default()), &Ctx::default());
+            assert_eq!(again.unwrap_err().code(), "TARGET_EXISTS");
+        }
+        assert_eq!(postgres.query("shop", "SELECT t.n, t_was.n FROM t, t_was").trim(), "2|1");
+        assert_eq!(postgres.query("was", "SELECT n FROM t").trim(), "1");
+        assert!(!scene.path("pg").exists(), "{method:?}");
+    }
+}
+
+#[test]
+fn a_table_of_mariadb_comes_back_under_another_name_from_either_kind_of_set() {
+    for method in METHODS {
+        let (scene, mariadb) = (Scene::new(), MariaDb::start());
+        mariadb.execute("CREATE DATABASE shop");
+        mariadb.execute("CREATE TABLE shop.t (n INT PRIMARY KEY) ENGINE=InnoDB");
+        mariadb.execute("INSERT INTO shop.t VALUES (1)");
+        let mut order = order(&scene, Engine::Mariadb, &mariadb.url());
+        order.backup.method = method;
+        let done = run(&order).done.unwrap();
+        mariadb.execute("UPDATE shop.t SET n = 2");
+        for target in tables() {
+            let restore = restore_order(&order, &done, (target, "my"), &scene);
+            let restored = restore_database(&restore, &Arc::new(Progress::default()), &Ctx::default());
+            assert!(!restored.unwrap().is_partial);
+            let again = restore_database(&restore, &Arc::new(Progress::default()), &Ctx::default());
+            assert_eq!(again.unwrap_err().code(), "TARGET_EXISTS");
+        }
+        let rows = mariadb.query("SELECT t.n, w.n, a.n FROM shop.t t, shop.t_was w, was.t a");
+        assert_eq!(rows.split_whitespace().collect::<Vec<_>>(), ["2", "1", "1"]);
+        assert!(!scene.path("my").exists(), "{method:?}");
+    }
 }
