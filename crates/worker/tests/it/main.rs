@@ -5,6 +5,8 @@ mod databases;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod phases;
+#[cfg(test)]
 mod restores;
 #[cfg(test)]
 mod scene;
