@@ -1,6 +1,7 @@
-"""The official Python SDKs of RDS and Tair on a server: `ADDRESS ROOT_JSON redis|database INSTANCE SIGNATURE`.
+"""The official Python SDKs of RDS and Tair on a server: `ADDRESS ROOT_JSON SIGNATURE STEP INSTANCE …`.
 
-Backs the instance up, follows the task, finds its set and deletes it; prints the number of the task.
+`redis ID` and `database ID METHOD` back up, follow the task and find its set, whose number is printed; `restore-redis ID SET`
+and `restore-database ID SET TABLE_META` restore from it, wait, and delete it.
 """
 
 import json
@@ -63,16 +64,25 @@ def back_up_redis(client, instance):
     assert backup.node_instance_id == row.node_id and backup.backup_size > 0, backup
     wrong = tair_models.DescribeBackupTasksRequest(instance_id="r-none")
     assert refused(lambda: client.describe_backup_tasks(wrong)) == ("InvalidInstanceId.NotFound", 404)
-    client.delete_backup(tair_models.DeleteBackupRequest(instance_id=instance, backup_id=str(backup.backup_id)))
+    return backup.backup_id
+
+
+def restore_redis(client, instance, number):
+    client.restore_instance(tair_models.RestoreInstanceRequest(instance_id=instance, backup_id=number))
+    asked = tair_models.DescribeInstancesRequest(instance_ids=instance)
+    status = lambda: client.describe_instances(asked).body.instances.kvstore_instance[0].instance_status
+    until(status, lambda status: status == "Normal")
+    client.delete_backup(tair_models.DeleteBackupRequest(instance_id=instance, backup_id=number))
+    asked = tair_models.DescribeBackupsRequest(instance_id=instance, backup_id=int(number), **TIMES)
     assert client.describe_backups(asked).body.total_count == 0
-    return made.backup_job_id
 
 
-def back_up_database(client, instance):
+def back_up_database(client, instance, method):
     listed = client.describe_dbinstances(rds_models.DescribeDBInstancesRequest(dbinstance_id=instance)).body
     row = listed.items.dbinstance[0]
     assert (row.dbinstance_id, row.dbinstance_status, listed.total_record_count) == (instance, "Running", 1), row
-    made = client.create_backup(rds_models.CreateBackupRequest(dbinstance_id=instance)).body
+    asked = rds_models.CreateBackupRequest(dbinstance_id=instance, backup_method=method)
+    made = client.create_backup(asked).body
     assert isinstance(made.backup_job_id, str), made
     asked = rds_models.DescribeBackupTasksRequest(dbinstance_id=instance, backup_job_id=int(made.backup_job_id))
 
@@ -85,16 +95,30 @@ def back_up_database(client, instance):
     found = client.describe_backups(asked).body
     backup = found.items.backup[0]
     assert (backup.backup_status, backup.backup_mode, found.total_record_count) == ("Success", "Manual", "1"), backup
+    assert backup.backup_method == method, backup
     wrong = rds_models.DescribeBackupTasksRequest(dbinstance_id="rm-none")
     assert refused(lambda: client.describe_backup_tasks(wrong)) == ("InvalidDBInstanceId.NotFound", 404)
-    client.delete_backup(rds_models.DeleteBackupRequest(dbinstance_id=instance, backup_id=row.backup_id))
+    return backup.backup_id
+
+
+def restore_database(client, instance, number, meta):
+    asked = rds_models.RestoreTableRequest(dbinstance_id=instance, backup_id=number, table_meta=meta)
+    client.restore_table(asked)
+    asked = rds_models.DescribeDBInstancesRequest(dbinstance_id=instance)
+    status = lambda: client.describe_dbinstances(asked).body.items.dbinstance[0].dbinstance_status
+    until(status, lambda status: status == "Running")
+    client.delete_backup(rds_models.DeleteBackupRequest(dbinstance_id=instance, backup_id=number))
+    asked = rds_models.DescribeBackupsRequest(dbinstance_id=instance, backup_id=number)
     assert client.describe_backups(asked).body.total_record_count == "0"
-    return made.backup_job_id
 
 
 if __name__ == "__main__":
-    kind, instance, signature = sys.argv[3:]
-    if kind == "redis":
-        print(back_up_redis(Tair(config(signature)), instance))
+    signature, step, *arguments = sys.argv[3:]
+    if step == "redis":
+        print(back_up_redis(Tair(config(signature)), *arguments))
+    elif step == "restore-redis":
+        restore_redis(Tair(config(signature)), *arguments)
+    elif step == "database":
+        print(back_up_database(Rds(config(signature)), *arguments))
     else:
-        print(back_up_database(Rds(config(signature)), instance))
+        restore_database(Rds(config(signature)), *arguments)
