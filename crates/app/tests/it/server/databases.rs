@@ -1,10 +1,16 @@
 //! Databases through the commands and the official clients of RDS and Tair: backed up, followed, listed, restored, deleted.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
 use lifeboat_testkit::mariadb::MariaDb;
 use lifeboat_testkit::postgres::Postgres;
 use lifeboat_testkit::redis::Redis;
 
 use super::Server;
+use crate::sandbox::Sandbox;
 
 impl Server {
     /// Runs a step of the official Python clients; what it prints.
@@ -67,4 +73,68 @@ fn the_official_clients_back_up_a_mariadb_and_bring_a_table_back() {
     server.client_step(&["v2", "restore-database", "rm-shop", &set, meta]);
     assert_eq!(mariadb.query("SELECT SUM(n) FROM shop.again").trim(), "500500");
     server.client_step(&["v2", "database", "rm-shop", "Physical"]);
+}
+
+/// A folder that everybody may reach, as the user of a database must; the servers in it end with the test.
+struct Instances(tempfile::TempDir);
+
+impl Instances {
+    fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("lifeboat-own-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self(folder)
+    }
+
+    /// The processes that run there, as they themselves have written down.
+    fn process_ids(&self) -> Vec<String> {
+        let mut folders = vec![self.0.path().to_owned()];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.ends_with("postmaster.pid") {
+                    found.extend(fs::read_to_string(path).unwrap().lines().next().map(str::to_owned));
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Instances {
+    fn drop(&mut self) {
+        for id in self.process_ids() {
+            drop(Command::new("kill").args(["-QUIT", &id]).status());
+        }
+    }
+}
+
+#[test]
+fn a_clone_of_a_postgresql_is_the_same_and_comes_back_after_a_kill() {
+    let (sandbox, instances, postgres) = (Sandbox::new(), Instances::new(), Postgres::start());
+    let config = format!("instance_root = {:?}", PathBuf::from(instances.0.path()));
+    sandbox.write("config.toml", &config);
+    let options = ["--config", &sandbox.arg("config.toml")].map(str::to_owned);
+    let options = options.each_ref().map(String::as_str);
+    let server = Server::start_in(sandbox, &options);
+    let url = postgres.database("shop");
+    drop(postgres.query("shop", "CREATE TABLE orders AS SELECT n FROM generate_series(1, 5000) n"));
+    drop(postgres.query("shop", "CREATE ROLE ada LOGIN PASSWORD 'geheim' IN ROLE pg_read_all_data"));
+    server.add_resource(&["database", "rm-shop", "--engine", "postgresql"], &url);
+    let set = server.client_step(&["v3", "database", "rm-shop", "Physical"]);
+    drop(postgres.query("shop", "DELETE FROM orders"));
+    let clone = server.client_step(&["v3", "clone", "rm-shop", &set]);
+    let sum = |server: &Server| {
+        let shown = server.ask_json(&["resource", "show", &clone]);
+        let url = format!("postgresql://ada:geheim@127.0.0.1:{}/shop", shown["port"]);
+        let output = Command::new("psql").args([&url, "-Atc", "SELECT sum(n) FROM orders"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(sum(&server), "12502500");
+    let server = Server::start_in(server.kill(), &options);
+    super::until(|| sum(&server) == "12502500", "the clone does not come back");
+    server.ask(&["resource", "remove", &clone]).ok();
+    let is_empty = || fs::read_dir(instances.0.path()).unwrap().count() == 0;
+    super::until(is_empty, "the clone does not go with its resource");
 }

@@ -1,7 +1,8 @@
 """The official Python SDKs of RDS and Tair on a server: `ADDRESS ROOT_JSON SIGNATURE STEP INSTANCE …`.
 
 `redis ID` and `database ID METHOD` back up, follow the task and find its set, whose number is printed; `restore-redis ID SET`
-and `restore-database ID SET TABLE_META` restore from it, wait, and delete it.
+and `restore-database ID SET TABLE_META` restore from it, wait, and delete it; `clone ID SET` makes a new instance of it, waits until
+it runs, and prints its id.
 """
 
 import json
@@ -112,6 +113,15 @@ def restore_database(client, instance, number, meta):
     assert client.describe_backups(asked).body.total_record_count == "0"
 
 
+def clone_database(client, instance, number):
+    asked = rds_models.CloneDBInstanceRequest(dbinstance_id=instance, backup_id=number, pay_type="Postpaid")
+    made = client.clone_dbinstance(asked).body.dbinstance_id
+    asked = rds_models.DescribeDBInstancesRequest(dbinstance_id=made)
+    status = lambda: client.describe_dbinstances(asked).body.items.dbinstance[0].dbinstance_status
+    assert until(status, lambda status: status != "Creating") == "Running"
+    return made
+
+
 if __name__ == "__main__":
     signature, step, *arguments = sys.argv[3:]
     if step == "redis":
@@ -120,5 +130,7 @@ if __name__ == "__main__":
         restore_redis(Tair(config(signature)), *arguments)
     elif step == "database":
         print(back_up_database(Rds(config(signature)), *arguments))
+    elif step == "clone":
+        print(clone_database(Rds(config(signature)), *arguments))
     else:
         restore_database(Rds(config(signature)), *arguments)
