@@ -145,7 +145,16 @@ impl Catalog {
             "DELETE FROM resources WHERE account_id = $1 AND id = $2 AND NOT EXISTS \
              (SELECT 1 FROM jobs j WHERE j.instance_id = $2 AND j.account_id = $1 AND j.state IN ({active}))"
         ));
-        Ok(self.db.change(delete.bind(account.number()).bind(id.as_str())).await? == 1)
+        let mut tx = self.db.begin().await?;
+        let hold = sql("UPDATE resources SET state = state WHERE account_id = $1 AND id = $2");
+        tx.change(hold.bind(account.number()).bind(id.as_str())).await?;
+        if tx.change(delete.bind(account.number()).bind(id.as_str())).await? == 0 {
+            return Ok(false);
+        }
+        // Whoever takes the id next has no part in what ran by itself.
+        tx.change(sql("DELETE FROM runs WHERE series_id = $1").bind(id.as_str())).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// A resource whose backups go into a vault because its owner said so, if there is one.

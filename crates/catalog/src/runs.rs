@@ -68,6 +68,9 @@ impl Catalog {
         now: Millis,
     ) -> Result<RunStart> {
         let mut tx = self.db.begin().await?;
+        // Who asks for a backup of a database at this moment holds its row, too.
+        let hold = sql("UPDATE resources SET state = state WHERE id = $1");
+        tx.change(hold.bind(run.series.as_str())).await?;
         // Two rules of one series that are due at once take turns, so that the second sees the job of the first.
         let lock = sql("UPDATE runs SET next_run_at = next_run_at WHERE series_id = $1");
         tx.change(lock.bind(run.series.as_str())).await?;

@@ -83,15 +83,23 @@ impl Service {
         Ok(self.catalog.resources(caller.account, filter, page).await?)
     }
 
-    /// Forgets a resource and how to open it; its backups stay.
+    /// Forgets a resource and how to open it; its backups stay. A server of ours behind it goes with it: it has stopped
+    /// before the resource is forgotten, and its files go last.
     pub async fn remove_resource(&self, caller: &Caller, id: &ResourceId) -> Result<()> {
         let row = self.resource(caller, id).await?;
-        if self.catalog.delete_resource(caller.account, id).await? {
-            self.remove_server_of(&row).await;
-            return Ok(());
+        let busy = || {
+            let what = format!("a job of {id} is under way; wait for its end or stop it first");
+            ServiceError::Conflict(what)
+        };
+        if self.catalog.is_resource_busy(id).await? {
+            return Err(busy());
         }
-        let what = format!("a job of {id} is under way; wait for its end or stop it first");
-        Err(ServiceError::Conflict(what))
+        self.stop_server_of(&row).await?;
+        if !self.catalog.delete_resource(caller.account, id).await? {
+            return Err(busy());
+        }
+        self.remove_files_of(&row).await;
+        Ok(())
     }
 
     /// Connects to a resource and tells what is missing for backups of it. Remembers its version.

@@ -125,11 +125,7 @@ pub(crate) async fn run_job(
         drop(slot);
         return;
     }
-    if let Ended::Ran(Ok(Done { server: Some(made), .. })) = &ended
-        && let Err(failed) = service.note_made_server(&job, made).await
-    {
-        error!(job.id = %job.id, error = %bridge::chain(&failed), "cannot note the server that job {} has made", job.id);
-    }
+    let ended = held.with_server_noted(ended).await;
     let error_file = service.close_item_log(&job, &progress).await;
     let finished = finished(service, &job, &ended, progress.read());
     let running_millis = held.running_millis();
@@ -187,6 +183,19 @@ impl Held<'_> {
                     return Ended::LeftBehind;
                 }
             }
+        }
+    }
+
+    /// Notes the server that a restore has made, while the job is ours; a restore whose server nobody knows has failed.
+    async fn with_server_noted(&mut self, ended: Ended) -> Ended {
+        let Ended::Ran(Ok(Done { server: Some(made), .. })) = &ended else { return ended };
+        self.renew().await;
+        if self.is_lost {
+            return Ended::Ran(Err(JobError::Cancelled));
+        }
+        match self.service.note_made_server(self.job, made).await {
+            Ok(()) => ended,
+            Err(failed) => Ended::NotBegun(failed),
         }
     }
 

@@ -81,8 +81,9 @@ impl VaultAccess {
         };
         let guard = repository.lock(options, ctx)?;
         let worked = guard.keep_while(ctx, || work(&guard));
-        let released = guard.release();
-        worked.and_then(|done| released.map(|()| done).map_err(E::from))
+        // What was done is done: a lock that cannot be removed grows stale by itself.
+        drop(guard.release());
+        worked
     }
 }
 

@@ -49,7 +49,9 @@ impl Connection {
                 auth.insert(1, user);
             }
             if let Reply::Error(answer) = connection.ask(&auth)? {
-                let refused = RedisError::of_reply("cannot log in", &answer);
+                // A server that does not know AUTH repeats what came with it.
+                let word = answer.split(' ').next().unwrap_or_default();
+                let refused = RedisError::of_reply("cannot log in", word);
                 let what = format!("{} refuses the user or the password", connection.name);
                 return Err(RedisError::new(RedisErrorKind::Authentication, what).because(refused));
             }

@@ -171,13 +171,17 @@ impl Config {
             _ => file.tls,
         };
         let default = DEFAULT_ADDRESS.parse().context("the default address is none")?;
+        // Programs of databases run elsewhere, and are told of folders below it.
+        let absolute = |folder: PathBuf| {
+            std::path::absolute(&folder).with_context(|| format!("cannot tell where {} is", folder.display()))
+        };
         let config = Self {
-            data,
+            data: absolute(data)?,
             listen: args.listen.or(file.listen).unwrap_or(default),
             tls,
             database: args.database.clone().or(file.database).map(|url| url.0),
             vault_root: args.vault_root.clone().or(file.vault_root),
-            instance_root: file.instance_root,
+            instance_root: file.instance_root.map(absolute).transpose()?,
             region: args.region.clone().or(file.region).map(|region| region.0),
             metrics: args.metrics.or(file.metrics).unwrap_or_default(),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),

@@ -86,12 +86,14 @@ async fn serve(app: &App, config: Config, tls: Option<Arc<Tls>>) -> anyhow::Resu
     let servers = service.clone();
     let router = http::router(Answering { service, metrics, metrics_for: config.metrics });
     let door = Door { listener, tls, most_connections: config.most_connections };
-    servers.start_servers().await.context("cannot look for servers that are made of backups")?;
+    let starting = servers.clone();
+    let started = tokio::spawn(async move { starting.start_servers().await });
     let work = tokio::spawn(dispatcher.run());
     let worked = async {
         stop.clone().wait().await;
         stop_work.notify_one();
         work.await.context("the dispatcher has panicked")?;
+        started.abort();
         servers.stop_servers().await.context("cannot stop the servers that are made of backups")
     };
     let (served, worked) = tokio::join!(door.serve(router, stop.clone().wait()), worked);

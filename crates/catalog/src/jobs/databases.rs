@@ -37,9 +37,13 @@ pub enum RunningFilter {
 
 impl Catalog {
     /// Gives so many numbers away, the first of which is returned; none is ever given twice.
-    pub async fn next_numbers(&self, count: u64) -> Result<i64> {
-        let update = sql("UPDATE numbers SET last = last + $1 WHERE id = 1 RETURNING last - $1 + 1 AS first");
-        let rows = self.db.change_returning(update.bind(count)).await?;
+    pub async fn next_numbers(&self, count: u64, now: Millis) -> Result<i64> {
+        // Seconds since 1970 at least: those that a lost catalog has given away are behind.
+        let update = sql(
+            "UPDATE numbers SET last = CASE WHEN last < CAST($2 AS BIGINT) THEN CAST($2 AS BIGINT) ELSE last END \
+             + $1 WHERE id = 1 RETURNING last - $1 + 1 AS first",
+        );
+        let rows = self.db.change_returning(update.bind(count).bind(now.seconds())).await?;
         let strange = || crate::CatalogError::strange("numbers", "no row");
         rows.first().ok_or_else(strange)?.number("first")
     }
@@ -118,11 +122,16 @@ impl Catalog {
     }
 
     /// How many backups of a resource were asked for since.
-    pub async fn count_database_jobs(&self, resource: &ResourceId, since: Millis) -> Result<u64> {
+    pub async fn count_database_jobs(
+        &self,
+        (account, resource): (AccountId, &ResourceId),
+        since: Millis,
+    ) -> Result<u64> {
         let select = sql("SELECT COUNT(*) AS total FROM jobs WHERE instance_id = $1 AND kind = $2 \
-             AND parent_id IS NULL AND trigger_mode = $3 AND created_at >= $4");
+             AND parent_id IS NULL AND trigger_mode = $3 AND created_at >= $4 AND account_id = $5");
         let select = select.bind(resource.as_str()).bind(JobKind::DatabaseBackup.as_str());
-        let row = self.db.row(select.bind(Trigger::Manual.as_str()).bind(since)).await?;
+        let select = select.bind(Trigger::Manual.as_str()).bind(since).bind(account.number());
+        let row = self.db.row(select).await?;
         row.map_or(Ok(0), |row| row.count("total"))
     }
 }

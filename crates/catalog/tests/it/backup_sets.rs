@@ -75,7 +75,7 @@ async fn of_two_backups_at_once_one_is_made(place: Place) {
     let (world, resource) = with_resource(&catalog).await;
     let mut numbers = HashSet::new();
     for round in 0..5 {
-        let (one, two) = tokio::join!(catalog.next_numbers(2), other.next_numbers(2));
+        let (one, two) = tokio::join!(catalog.next_numbers(2, NOW), other.next_numbers(2, NOW));
         let (one, two) = (one.unwrap(), two.unwrap());
         assert!([one, one + 1, two, two + 1].into_iter().all(|number| numbers.insert(number)));
         let (jobs, others) = ([database_job(one, &world, "rm-1")], [database_job(two, &world, "rm-1")]);
@@ -88,8 +88,8 @@ async fn of_two_backups_at_once_one_is_made(place: Place) {
         finish(&catalog, Outcome::Failed, round).await;
         assert!(!catalog.is_resource_busy(&resource).await.unwrap());
     }
-    assert_eq!(catalog.count_database_jobs(&resource, NOW).await.unwrap(), 5);
-    assert_eq!(catalog.count_database_jobs(&resource, NOW.plus(1)).await.unwrap(), 0);
+    assert_eq!(catalog.count_database_jobs((world.account, &resource), NOW).await.unwrap(), 5);
+    assert_eq!(catalog.count_database_jobs((world.account, &resource), NOW.plus(1)).await.unwrap(), 0);
     let nobody = database_job(99, &world, "rm-9");
     assert!(!catalog.insert_resource_jobs(&id("rm-9"), &[nobody], None, NOW).await.unwrap());
 }
@@ -166,9 +166,9 @@ async fn sets_and_failures_are_listed_together(place: Place) {
     let second = Page { number: 2, size: 2 };
     let page = catalog.backup_sets((world.account, &resource), &any(), second).await.unwrap();
     assert_eq!((page.rows.len(), page.total), (1, 3));
-    catalog.pass_over_numbers(2_000_000).await.unwrap();
+    catalog.pass_over_numbers(NOW.seconds() + 2_000_000).await.unwrap();
     catalog.pass_over_numbers(7).await.unwrap();
-    assert_eq!(catalog.next_numbers(1).await.unwrap(), 2_000_001);
+    assert_eq!(catalog.next_numbers(1, NOW).await.unwrap(), NOW.seconds() + 2_000_001);
 }
 
 async fn a_set_is_kept_longer_and_never_shorter(place: Place) {
@@ -211,6 +211,11 @@ async fn a_policy_starts_the_jobs_of_a_whole_cluster(place: Place) {
     let due = due.into_iter().find(|run| run.series == "rm-1").unwrap();
     let again = catalog.start_run(&due, None, &[database_job(7, &world, "rm-1")], NOW).await.unwrap();
     assert_eq!(again, RunStart::LeftOut);
+    finish(&catalog, Outcome::Failed, 1).await;
+    finish(&catalog, Outcome::Failed, 1).await;
+    assert!(catalog.set_resource_policy(own, "{}", &[run()], NOW).await.unwrap());
+    assert!(catalog.delete_resource(world.account, &resource).await.unwrap());
+    assert_eq!(catalog.next_run_of("rm-1").await.unwrap(), None);
 }
 
 async fn a_server_of_ours_is_found_again(place: Place) {
@@ -221,7 +226,7 @@ async fn a_server_of_ours_is_found_again(place: Place) {
     for (held, settled) in
         [(ResourceState::Restoring, ResourceState::Running), (ResourceState::Creating, ResourceState::Failed)]
     {
-        let number = catalog.next_numbers(2).await.unwrap();
+        let number = catalog.next_numbers(2, NOW).await.unwrap();
         let job = [database_job(number, &world, "rm-1")];
         assert!(catalog.insert_resource_jobs(&resource, &job, Some(held), NOW).await.unwrap());
         assert_eq!(catalog.settle_resources(NOW).await.unwrap(), 0);

@@ -52,7 +52,7 @@ impl Service {
         }
         let most = self.limits.database_backups_a_day;
         let day_ago = self.now().plus(-DAY_MILLIS);
-        if self.catalog.count_database_jobs(id, day_ago).await? >= most {
+        if self.catalog.count_database_jobs((caller.account, id), day_ago).await? >= most {
             let what =
                 format!("{id} was backed up by hand {most} times in the last 24 hours, which is the most");
             return Err(ServiceError::Quota(what));
@@ -99,7 +99,7 @@ impl Service {
         let nodes = if row.is_cluster { self.nodes_of(row).await? } else { Vec::new() };
         let vault = self.vault_of_databases(row).await?;
         let count = nodes.len() as u64 + 2;
-        let first = self.catalog.next_numbers(count).await?;
+        let first = self.catalog.next_numbers(count, self.now()).await?;
         let job = |set: i64, node: Option<DataNode>| {
             let id = JobId::new(self.random.number()).to_string();
             let numbers = JobNumbers { number: first, set, node: node.as_ref().map(|node| node.id.clone()) };
@@ -170,6 +170,8 @@ fn spec_of(
     let days = request.retention_days.or(policy.map(|policy| policy.retention_days));
     BackupSpec {
         retention_days: Some(days.unwrap_or(DEFAULT_RETENTION_DAYS)),
+        // While newer ones fail, the last good one stays.
+        keep_latest: true,
         database: Some(DatabaseBackup {
             resource: row.id.clone(),
             engine: row.engine,

@@ -3,6 +3,8 @@
 //! The resource is held by the job: RESTORING or CREATING as long as that has not ended, whoever began it and whatever
 //! became of him. A new server is noted before its job is said to be over, so a crash between them makes it again.
 
+use std::collections::HashSet;
+
 use lifeboat_catalog::{JobRow, MadeInstance, NewJob, NewResource, ResourceRow, SnapshotRow};
 use lifeboat_model::database::{DatabaseBackup, DatabaseRestore, DatabaseRestoreTarget, RestoredDatabase};
 use lifeboat_model::id::{AccountId, RestoreId, random_characters};
@@ -174,7 +176,10 @@ impl Service {
         if backup.nodes <= 1 {
             return Ok(vec![set.hash.clone()]);
         }
-        let all = self.catalog.sets_of_job(account, known.number).await?;
+        let mut all = self.catalog.sets_of_job(account, known.number).await?;
+        // A worker that was thought dead may have stored a node again.
+        let mut nodes = HashSet::new();
+        all.retain(|set| nodes.insert(set.set.as_ref().and_then(|set| set.node.clone())));
         if all.len() as u64 == u64::from(backup.nodes) {
             return Ok(all.into_iter().map(|set| set.hash).collect());
         }
@@ -193,8 +198,7 @@ impl Service {
         let gone = || ServiceError::Missing(Missing::Resource, new.to_string());
         let row = self.catalog.any_resource(new).await?.ok_or_else(gone)?;
         let url = self.resource_endpoint(&row)?;
-        let url =
-            lifeboat_worker::url_at(url.expose(), made.port).unwrap_or_else(|_| url.expose().to_owned());
+        let url = lifeboat_worker::url_at(url.expose(), made.port).map_err(ServiceError::Source)?;
         let note = MadeInstance {
             address: Address { host: "127.0.0.1".to_owned(), port: made.port, ..row.address },
             url: self.seal_url(new, &url),

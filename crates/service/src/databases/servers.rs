@@ -8,7 +8,7 @@ use lifeboat_worker::{Ctx, start_server, stop_server};
 use tracing::{info, warn};
 
 use super::restores::OwnServer;
-use crate::{Result, Service, bridge};
+use crate::{Result, Service, ServiceError, bridge};
 
 impl Service {
     /// Starts every server of ours. One that does not start is told of and becomes FAILED; the others go on.
@@ -35,28 +35,30 @@ impl Service {
         Ok(())
     }
 
-    /// Stops every server of ours.
+    /// Stops every server of ours. One that does not stop is told of; the others are stopped all the same.
     pub async fn stop_servers(&self) -> Result<()> {
         for row in self.catalog.resources_with_instances().await? {
-            self.stop_server_of(&row).await;
+            if let Err(failed) = self.stop_server_of(&row).await {
+                warn!(resource.id = %row.id, error = %bridge::chain(&failed), "cannot stop the server of {}", row.id);
+            }
         }
         Ok(())
     }
 
-    async fn stop_server_of(&self, row: &ResourceRow) {
-        let Some((engine, folder, _)) = self.own_server(row) else { return };
+    /// Stops the server behind a resource, if there is one of ours.
+    pub(crate) async fn stop_server_of(&self, row: &ResourceRow) -> Result<()> {
+        let Some((engine, folder, _)) = self.own_server(row) else { return Ok(()) };
         let stopped = bridge::run(move || stop_server(engine, &folder, &Ctx::default())).await;
-        if let Err(failed) = stopped {
-            warn!(resource.id = %row.id, error = %bridge::chain(&failed), "cannot stop the server of {}", row.id);
-        }
+        stopped.map_err(ServiceError::Source)
     }
 
-    /// Stops the server behind a resource that is gone, and removes its files.
-    pub(crate) async fn remove_server_of(&self, row: &ResourceRow) {
+    /// Removes the files of a server that has stopped, and whose resource is gone.
+    pub(crate) async fn remove_files_of(&self, row: &ResourceRow) {
         let Some((_, folder, _)) = self.own_server(row) else { return };
-        self.stop_server_of(row).await;
         let removed = bridge::run(move || std::fs::remove_dir_all(folder)).await;
-        if let Err(failed) = removed {
+        if let Err(failed) = removed
+            && failed.kind() != std::io::ErrorKind::NotFound
+        {
             warn!(resource.id = %row.id, error = %failed, "cannot remove the folder of {}", row.id);
         }
     }

@@ -9,6 +9,7 @@ use lifeboat_repository::Ctx;
 use lifeboat_repository::intake::Intake;
 use lifeboat_repository::tree::Node;
 
+use super::DatabaseError;
 use super::backup::{DatabaseBackupOrder, Source, Stream};
 use super::restore::DatabaseRestoreOrder;
 use super::stored::{Counted, Stored, StoredFile, expect};
@@ -21,13 +22,33 @@ pub(super) const RDB: &str = "dump.rdb";
 
 struct Shard(Endpoint);
 
+/// The way to a node. Options that say where the first one is, such as a socket, are not its own.
+fn at_node(endpoint: &Endpoint, node: &DataNode) -> Endpoint {
+    let options = endpoint.options.iter().filter(|(name, _)| name == "cacert").cloned().collect();
+    Endpoint { host: node.host.clone(), port: Some(node.port), options, ..endpoint.clone() }
+}
+
 /// Looks whether the node that the order names can be backed up.
 pub(super) fn open(order: &DatabaseBackupOrder, ctx: &Ctx) -> Result<Box<dyn Source>, JobError> {
     let endpoint = match &order.backup.node {
-        Some(node) => Endpoint { host: node.host.clone(), port: Some(node.port), ..order.endpoint.clone() },
+        Some(node) => at_node(&order.endpoint, node),
         None => order.endpoint.clone(),
     };
-    Server::connect(&endpoint, ctx)?.check(ctx)?;
+    let facts = Server::connect(&endpoint, ctx)?.check(ctx)?;
+    match &order.backup.node {
+        None if facts.is_cluster => {
+            let what = format!(
+                "{} is a node of a cluster: remove it and add it with --cluster, so that all shards are backed up",
+                order.backup.resource
+            );
+            return Err(JobError::Database(DatabaseError::new("SOURCE_UNSUPPORTED", what)));
+        }
+        Some(node) if !facts.nodes.iter().any(|found| found.node_id == node.id) => {
+            let what = format!("the node {} is not a master of the cluster any more", node.id);
+            return Err(JobError::Database(DatabaseError::new("SOURCE_UNREADY", what)));
+        }
+        _ => {}
+    }
     Ok(Box::new(Shard(endpoint)))
 }
 

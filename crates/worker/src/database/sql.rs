@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use lifeboat_adapters::endpoint::EndpointError;
+use lifeboat_adapters::sql::SqlErrorKind;
 use lifeboat_adapters::sql::mariadb::instance as mariadb;
 use lifeboat_adapters::sql::postgres::{Access, Instance, InstanceOptions};
 use lifeboat_model::database::DatabaseRestoreTarget;
@@ -115,7 +116,8 @@ pub fn stop_server(engine: Engine, folder: &Path, ctx: &Ctx) -> Result<(), JobEr
     match engine {
         Engine::Postgresql => match Instance::open(folder) {
             Ok(instance) => Ok(instance.stop(ctx)?),
-            Err(_) => Ok(()),
+            Err(error) if error.kind == SqlErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
         },
         Engine::Mariadb => Ok(mariadb::stop(folder, ctx)?),
         Engine::Redis => Ok(()),

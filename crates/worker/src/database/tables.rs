@@ -32,24 +32,31 @@ pub(super) fn restore(
     (progress, ctx): (&Progress, &Ctx),
 ) -> Result<Done, JobError> {
     let is_physical = order.restore.method == BackupMethod::Physical;
-    if is_physical {
-        stop_if_there(order, ctx)?;
-        make_way(&order.folder)?;
-        let place = (order.workers, order.vault.spool_folder.as_path());
-        set.restore_to(&order.folder, place, (progress, ctx))?;
-    }
-    let restored = match order.restore.engine {
-        Engine::Postgresql => postgresql(order, (set, wanted), ctx),
-        _ => mariadb_tables(order, (set, wanted), ctx),
-    };
-    if is_physical {
-        // What is left behind by a failure here is removed by whoever uses the folder next.
+    let restored = restore_all(order, (set, wanted), (progress, ctx));
+    if is_physical && order.folder.exists() {
         stop_if_there(order, &Ctx::default())?;
         fs::remove_dir_all(&order.folder).map_err(JobError::Begin)?;
     }
     let is_partial = restored?;
     progress.settle();
     Ok(Done { is_partial, ..Done::default() })
+}
+
+fn restore_all(
+    order: &DatabaseRestoreOrder,
+    (set, wanted): (&Stored<'_>, &[RestoredDatabase]),
+    (progress, ctx): (&Progress, &Ctx),
+) -> Result<bool, JobError> {
+    if order.restore.method == BackupMethod::Physical {
+        stop_if_there(order, ctx)?;
+        make_way(&order.folder)?;
+        let place = (order.workers, order.vault.spool_folder.as_path());
+        set.restore_to(&order.folder, place, (progress, ctx))?;
+    }
+    match order.restore.engine {
+        Engine::Postgresql => postgresql(order, (set, wanted), ctx),
+        _ => mariadb_tables(order, (set, wanted), ctx),
+    }
 }
 
 fn stop_if_there(order: &DatabaseRestoreOrder, ctx: &Ctx) -> Result<(), JobError> {
