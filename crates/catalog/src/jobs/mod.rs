@@ -185,7 +185,7 @@ impl Catalog {
         let update = sql(format!(
             "UPDATE jobs SET state = $1, updated_at = $2, progress = CASE WHEN progress > $3 THEN progress ELSE $3 END, \
              speed = $4, {}, completed_at = $2, worker = NULL, leased_until = NULL, error_code = $14, error_message = $15, \
-             error_file = $16, report_state = 'CREATED' WHERE id = $17 AND fence = $18 AND state IN ({from}) \
+             error_file = $16, report_state = CASE WHEN number IS NULL AND kind <> $19 THEN 'CREATED' END WHERE id = $17 AND fence = $18 AND state IN ({from}) \
              RETURNING parent_id",
             counter_columns(5)
         ));
@@ -199,7 +199,9 @@ impl Catalog {
             .bind(done.error_message.as_deref())
             .bind(done.error_file.as_deref())
             .bind(id)
-            .bind(fence);
+            .bind(fence)
+            // Of databases nothing is told entry by entry.
+            .bind(JobKind::DatabaseRestore.as_str());
         let rows = tx.rows(update).await?;
         let Some(row) = rows.first() else { return Ok(false) };
         if let Some(snapshot) = &done.snapshot {
