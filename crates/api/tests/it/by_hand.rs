@@ -51,7 +51,7 @@ impl World {
     /// The jobs of a backup: one, or one for each of the nodes behind a parent.
     pub(crate) async fn jobs(&self, id: &str, engine: Engine, (nodes, trigger): (&[&str], Trigger)) -> i64 {
         self.clock.pass(Duration::from_secs(1));
-        let first = self.catalog.next_numbers(nodes.len() as u64 + 2).await.unwrap();
+        let first = self.catalog.next_numbers(nodes.len() as u64 + 2, self.service.now()).await.unwrap();
         let job = |at: usize, node: Option<&str>, parent: Option<&String>| NewJob {
             id: JobId::new(u128::try_from(first).unwrap() * 100 + at as u128).to_string(),
             kind: JobKind::DatabaseBackup,
