@@ -48,9 +48,9 @@ fn missing_rights_are_named_with_the_command_that_grants_them() {
     take(&url).unwrap();
 }
 
-/// The rights that docs/redis.md names, in its block of the given number.
+/// The rights that docs/protect/redis.md names, in its block of the given number.
 fn documented(nth: usize) -> Vec<String> {
-    let page = include_str!("../../../../../docs/redis.md");
+    let page = include_str!("../../../../../docs/protect/redis.md");
     let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("ACL SETUSER")).collect();
     lines[nth].split(' ').skip(3).map(str::to_owned).collect()
 }
