@@ -32,7 +32,9 @@ fn a_vault_outlives_its_catalog_and_its_server() {
     let back = server.sandbox.path("back").join(source.strip_prefix("/").unwrap());
     assert_eq!(std::fs::read_to_string(back).unwrap(), "some content");
     let refused = server.sandbox.run(&["catalog", "rebuild", "--data", "data"]).expect_code(1);
-    assert!(refused.stderr.contains("another server works on data; stop it"), "{}", refused.stderr);
+    let data = server.sandbox.arg("data");
+    let said = format!("another server works on {data}; stop it");
+    assert!(refused.stderr.contains(&said), "{}", refused.stderr);
     let nobody = server.sandbox.run(&["vault", "password", "v-nobodys", "--data", "data"]).expect_code(1);
     assert!(nobody.stderr.contains("no such Vault"), "{}", nobody.stderr);
 
