@@ -7,3 +7,4 @@ pub mod patience;
 pub mod redis;
 pub mod sql;
 pub mod stream;
+mod wire;

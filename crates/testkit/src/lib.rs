@@ -9,6 +9,7 @@ pub mod random;
 pub mod redis;
 pub mod repository;
 pub mod restic;
+pub mod servant;
 pub mod soak;
 pub mod storage;
 pub mod time;

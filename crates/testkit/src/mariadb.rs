@@ -5,14 +5,17 @@
 //! of many tests never meet; it dies with the thread that started it, also after `kill -9`.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Gid, Pid, Signal, Uid, geteuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::servant::{self, free_port, run};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Who runs it where we are root.
+const USER: &str = "mysql";
 
 /// A running server. Its `root` has no password and is let in from this machine.
 pub struct MariaDb {
@@ -35,10 +38,7 @@ impl MariaDb {
         // Not in TMPDIR: the name of a socket may have 107 bytes, and whoever runs the server must get to it.
         let folder =
             tempfile::Builder::new().prefix("lifeboat-my-").tempdir_in("/tmp").expect("/tmp takes folders");
-        if geteuid().is_root() {
-            let (user, group) = servant();
-            rustix::fs::chown(folder.path(), Some(user), Some(group)).expect("root may give folders away");
-        }
+        servant::give_to(USER, folder.path());
         let mut install = as_servant("mariadb-install-db");
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         // A server that starts removes the temporary tables of all others in the same folder.
@@ -155,22 +155,9 @@ fn argument(name: &str, path: &Path) -> std::ffi::OsString {
     argument
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("this machine has ports");
-    listener.local_addr().expect("it listens").port()
-}
-
-/// A command that ends with this thread and that root gives to somebody harmless: MariaDB refuses to run as root.
-fn as_servant(program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL"]).current_dir("/").stdin(Stdio::null());
-    if geteuid().is_root() {
-        let (user, group) = servant();
-        command.arg(format!("--reuid={}", user.as_raw())).arg(format!("--regid={}", group.as_raw()));
-        command.arg("--clear-groups");
-    }
-    command.arg("--").arg(self::program(program));
-    command
+/// A command of MariaDB that ends with this thread.
+fn as_servant(name: &str) -> Command {
+    servant::as_servant(USER, "KILL", &program(name))
 }
 
 fn program(name: &str) -> PathBuf {
@@ -179,24 +166,6 @@ fn program(name: &str) -> PathBuf {
     found.expect(
         "this test needs MariaDB, which is not here (install the packages mariadb-server and mariadb-backup)",
     )
-}
-
-/// `mysql`, which Debian makes, or `nobody`.
-fn servant() -> (Uid, Gid) {
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let ids = |wanted: &str| {
-        let line = users.lines().find(|line| line.split(':').next() == Some(wanted))?;
-        let mut numbers = line.split(':').skip(2).map_while(|number| number.parse().ok());
-        Some((Uid::from_raw(numbers.next()?), Gid::from_raw(numbers.next()?)))
-    };
-    ids("mysql").or_else(|| ids("nobody")).expect("every system has the user nobody")
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{command:?}: {}", said());
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[cfg(test)]

@@ -9,9 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Gid, Pid, Signal, Uid, geteuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::servant;
+pub use crate::servant::run;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Who runs it where we are root.
+const SERVANT: &str = "postgres";
 /// The superuser inside of the database.
 const USER: &str = "lifeboat";
 
@@ -38,10 +43,7 @@ impl Postgres {
         // Not in TMPDIR: the name of a socket may have 107 bytes, and whoever runs the server must get to it.
         let folder =
             tempfile::Builder::new().prefix("lifeboat-pg-").tempdir_in("/tmp").expect("/tmp takes folders");
-        if geteuid().is_root() {
-            let (user, group) = servant();
-            rustix::fs::chown(folder.path(), Some(user), Some(group)).expect("root may give folders away");
-        }
+        servant::give_to(SERVANT, folder.path());
         let data = folder.path().join("data");
         let mut init = as_servant(&programs.join("initdb"));
         init.args([
@@ -104,10 +106,7 @@ impl Postgres {
     pub fn new_folder(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::create_dir(&path).expect("the folder can be written to");
-        if geteuid().is_root() {
-            let (user, group) = servant();
-            rustix::fs::chown(&path, Some(user), Some(group)).expect("root may give folders away");
-        }
+        servant::give_to(SERVANT, &path);
         path
     }
 
@@ -193,36 +192,9 @@ fn programs() -> PathBuf {
     )
 }
 
-/// A command that ends with this thread and that root gives to somebody harmless: PostgreSQL refuses to run as root.
+/// A command that ends with this thread.
 fn as_servant(program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "QUIT"]).current_dir("/").stdin(Stdio::null());
-    if geteuid().is_root() {
-        let (user, group) = servant();
-        command.arg(format!("--reuid={}", user.as_raw())).arg(format!("--regid={}", group.as_raw()));
-        command.arg("--clear-groups");
-    }
-    command.arg("--").arg(program);
-    command
-}
-
-/// `postgres`, which Debian makes, or `nobody`.
-fn servant() -> (Uid, Gid) {
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let ids = |wanted: &str| {
-        let line = users.lines().find(|line| line.split(':').next() == Some(wanted))?;
-        let mut numbers = line.split(':').skip(2).map_while(|number| number.parse().ok());
-        Some((Uid::from_raw(numbers.next()?), Gid::from_raw(numbers.next()?)))
-    };
-    ids("postgres").or_else(|| ids("nobody")).expect("every system has the user nobody")
-}
-
-/// Runs a command, which must succeed, and gives what it prints.
-pub fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{command:?}: {}", said());
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    servant::as_servant(SERVANT, "QUIT", program)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test command says which PostgreSQL to use")]

@@ -3,7 +3,7 @@
 //! `redis://host:port`, `rediss://host:port` with TLS, `redis://localhost?socket=/path`. The certificate of a server
 //! must be of a public authority, or of one in the file that the option `cacert` names. Every wait ends with a cancel.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -17,17 +17,12 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::error::{RedisError, RedisErrorKind, Result};
 use crate::endpoint::Endpoint;
 use crate::patience::Patient;
+pub(super) use crate::wire::Stream;
 
 pub(super) const DEFAULT_PORT: u16 = 6379;
 /// An attempt to connect cannot be cancelled, so it is short, and there are several.
 const ATTEMPT: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 10;
-
-pub(super) enum Stream {
-    Tcp(Patient<TcpStream>),
-    Unix(Patient<UnixStream>),
-    Tls(Box<StreamOwned<ClientConnection, Patient<TcpStream>>>),
-}
 
 /// Connects. Whatever fails here is for people to put right, so the text names the endpoint and the cause the reason.
 pub(super) fn dial(endpoint: &Endpoint, silence: Duration, ctx: &Ctx) -> Result<Stream> {
@@ -115,34 +110,6 @@ impl Stream {
             Self::Tcp(stream) => stream.set_silence(Some(silence)),
             Self::Unix(stream) => stream.set_silence(Some(silence)),
             Self::Tls(stream) => stream.sock.set_silence(Some(silence)),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-            Self::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.flush(),
-            Self::Unix(stream) => stream.flush(),
-            Self::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -16,8 +16,8 @@ use super::stored::{Counted, Stored, StoredFile, expect};
 use crate::progress::Progress;
 use crate::{Done, JobError};
 
-/// The file of a data node in its snapshot.
 const DEFAULT_PORT: u16 = 6379;
+/// The file of a data node in its snapshot.
 pub(super) const RDB: &str = "dump.rdb";
 
 struct Shard(Endpoint);

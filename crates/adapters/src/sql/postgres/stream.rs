@@ -5,7 +5,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,12 +13,13 @@ use bytes::BytesMut;
 use lifeboat_repository::Ctx;
 use postgres_protocol::message::frontend;
 use rustix::net::sockopt;
-use rustls::{ClientConnection, StreamOwned};
+use rustls::StreamOwned;
 
 use super::tls::{self, SslMode};
 use crate::endpoint::Endpoint;
 use crate::patience::Patient;
 use crate::sql::error::{Result, SqlError, SqlErrorKind};
+pub(super) use crate::wire::Stream;
 
 const DEFAULT_PORT: u16 = 5432;
 /// One attempt to connect; between two the cancel handle is looked at.
@@ -110,13 +110,6 @@ fn connect_tcp(address: SocketAddr, ctx: &Ctx) -> io::Result<Plain> {
     Ok(Plain::Tcp(Patient::new(stream, None, ctx.cancel.clone())?))
 }
 
-/// A connection, yet without a word said in the protocol.
-pub(super) enum Stream {
-    Tcp(Patient<TcpStream>),
-    Unix(Patient<UnixStream>),
-    Tls(Box<StreamOwned<ClientConnection, Patient<TcpStream>>>),
-}
-
 impl Stream {
     pub(super) fn open(endpoint: &Endpoint, ctx: &Ctx) -> Result<Self> {
         let mode = SslMode::of(endpoint)?;
@@ -184,44 +177,6 @@ fn ask_for_tls(stream: &mut Patient<TcpStream>) -> io::Result<u8> {
     stream.read_exact(&mut answer)?;
     let [answer] = answer;
     Ok(answer)
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-            Self::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.flush(),
-            Self::Unix(stream) => stream.flush(),
-            Self::Tls(stream) => stream.flush(),
-        }
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Tls(stream) => stream.sock.as_fd(),
-        }
-    }
 }
 
 #[cfg(test)]
