@@ -138,7 +138,7 @@ impl Trees {
         if let Some(blobs) = blobs {
             let blobs = std::mem::take(&mut *locked(&blobs));
             self.count(&node, &blobs);
-            node.content = Some(blobs.into_ids());
+            node.content = Some(blobs.ids);
         }
         node.name = name.as_bytes().to_vec();
         self.node_bytes += node.memory_bytes();

@@ -53,18 +53,6 @@ enum Cutter {
 pub(super) struct Blobs {
     pub(super) ids: Vec<BlobId>,
     pub(super) bytes_added: u64,
-    /// What takes the place of the first one, whichever is saved later.
-    first: Option<BlobId>,
-}
-
-impl Blobs {
-    pub(super) fn into_ids(self) -> Vec<BlobId> {
-        let mut ids = self.ids;
-        if let (Some(first), Some(slot)) = (self.first, ids.first_mut()) {
-            *slot = first;
-        }
-        ids
-    }
 }
 
 impl<'a> FileIntake<'a> {
@@ -85,28 +73,6 @@ impl<'a> FileIntake<'a> {
         Counters::add(&counters.bytes_read, bytes.len() as u64);
         self.buffer.extend_from_slice(bytes);
         self.cut(false)
-    }
-
-    /// Writes over the beginning of a file that is cut every so many bytes: its first piece, as long as it is.
-    pub fn replace_first(&mut self, bytes: Vec<u8>) -> Result<()> {
-        let piece_bytes = match self.cutter {
-            Cutter::Every(piece_bytes) if bytes.len() as u64 == self.size.min(piece_bytes.get() as u64) => {
-                piece_bytes
-            }
-            _ => return Err(Error::new(ErrorKind::InvalidInput, "this is not the first piece of a file")),
-        };
-        if self.pieces == 0 {
-            self.buffer.splice(..bytes.len(), bytes);
-            return Ok(());
-        }
-        let (blobs, ticket) = (Arc::clone(&self.blobs), UnderWay::ticket(&self.intake.under_way));
-        let saved = Box::new(move |saved: Vec<SavedChunk>| {
-            let mut blobs = locked(&blobs);
-            blobs.first = saved.first().map(|chunk| chunk.id);
-            blobs.bytes_added += saved.iter().map(|chunk| chunk.bytes_added).sum::<u64>();
-            drop(ticket);
-        });
-        self.send(ChunkJob::Pieces { plaintext: bytes, piece_bytes, saved })
     }
 
     /// Ends the file.
@@ -154,10 +120,7 @@ impl<'a> FileIntake<'a> {
             place(&mut locked(&blobs), first, end, &saved);
             drop(ticket);
         });
-        self.send(ChunkJob::Pieces { plaintext, piece_bytes, saved })
-    }
-
-    fn send(&self, job: ChunkJob) -> Result<()> {
+        let job = ChunkJob::Pieces { plaintext, piece_bytes, saved };
         let stopped = |_| Error::new(ErrorKind::Cancelled, "the intake was stopped");
         self.intake.chunks.send(job).map_err(stopped)
     }

@@ -5,6 +5,8 @@
 //! arrived becomes a backup.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use lifeboat_repository::tree::NodeTime;
 use super::client::Client;
 use super::facts::{Facts, Method};
 use super::settings;
-use super::unpack::{Unpack, file_node};
+use super::unpack::{Unpack, another_log, file_node};
 use super::xbstream::{Pieces, StreamError};
 use crate::child::{ChildError, Reading};
 use crate::endpoint::Endpoint;
@@ -36,6 +38,8 @@ pub struct Physical {
     client: Client,
     settings: String,
     datadir: PathBuf,
+    /// The newest log of Aria before it began.
+    log: Option<OsString>,
     /// What came first.
     begun: Vec<u8>,
     reading: Reading,
@@ -72,7 +76,7 @@ impl Physical {
         let temporary = |error| SqlError::io("cannot make a temporary folder", error);
         let folder = tempfile::Builder::new().prefix("lifeboat-mariadb-").tempdir().map_err(temporary)?;
         let argument = |name: &str| {
-            let mut argument = std::ffi::OsString::from(name);
+            let mut argument = OsString::from(name);
             argument.push(folder.path());
             argument
         };
@@ -82,6 +86,7 @@ impl Physical {
         // It keeps every table open, and services may begin with few files.
         let program = program.arg("--open-files-limit=65535");
         let settings = settings::to_text(&facts.settings)?;
+        let log = newest_log(&facts.datadir)?;
         let mut reading = program.read(ctx).map_err(|error| client.failed("cannot back up", error))?;
         let mut begun = vec![0; FIRST_BYTES];
         let read = reading.read(&mut begun).map_err(read_error)?;
@@ -90,13 +95,13 @@ impl Physical {
             let ended = reading.finish(ctx).map_err(|error| client.failed("cannot back up", error));
             return Err(ended.err().unwrap_or_else(|| SqlError::damaged("mariadb-backup sent nothing")));
         }
-        Ok(Self { client, settings, datadir: facts.datadir.clone(), begun, reading, _folder: folder })
+        Ok(Self { client, settings, datadir: facts.datadir.clone(), log, begun, reading, _folder: folder })
     }
 
     /// Stores all of it: the files below `data/`, and beside it the settings they need. `time` is what the files
     /// get as theirs, for the stream does not tell.
     pub fn stream_into(self, intake: &Intake<'_>, time: NodeTime, ctx: &Ctx) -> Result<PhysicalSummary> {
-        let Self { client, settings, datadir, begun, mut reading, _folder } = self;
+        let Self { client, settings, datadir, log, begun, mut reading, _folder } = self;
         let mut file = intake.file(Path::new(settings::FILE), file_node(time), Cut::Content)?;
         file.write(settings.as_bytes())?;
         file.finish()?;
@@ -112,6 +117,9 @@ impl Physical {
         if !said.ends_with("completed OK!") {
             return Err(SqlError::damaged("mariadb-backup ended without saying that its work is done"));
         }
+        if newest_log(&datadir)? != log {
+            return Err(another_log());
+        }
         settle_lost(&mut unpack, &datadir, ctx)?;
         let (bytes, files) = (unpack.bytes, unpack.files);
         summary(bytes, files, &unpack.finish()?)
@@ -125,6 +133,19 @@ fn unpack_all(stream: impl Read, unpack: &mut Unpack<'_>, ctx: &Ctx) -> Result<(
         unpack.take(piece)?;
     }
     Ok(())
+}
+
+/// The name of the log of Aria with the highest number. Older ones may go at any time.
+fn newest_log(datadir: &Path) -> Result<Option<OsString>> {
+    let failed = |error| SqlError::io(format!("cannot read {}", datadir.display()), error);
+    let mut newest = None;
+    for entry in fs::read_dir(datadir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if name.as_encoded_bytes().starts_with(b"aria_log.") {
+            newest = newest.max(Some(name));
+        }
+    }
+    Ok(newest)
 }
 
 /// A definition without files is what is left of a table that was dropped at the last moment, and is taken back. Where

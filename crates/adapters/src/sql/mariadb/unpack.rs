@@ -2,7 +2,7 @@
 //!
 //! Files of InnoDB are cut at their pages, so that a page that did not change is not stored again. What becomes of a
 //! table while the backup runs (dropped, renamed, made anew) is told by the stream and done to what has arrived. A
-//! file that is not ended, a hole or a step back elsewhere than in the head of a log of Aria makes the whole fail.
+//! file that is not ended, a hole or a step back makes the whole fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -87,30 +87,6 @@ impl Loose {
 struct Open<'a> {
     file: FileIntake<'a>,
     offset: u64,
-    /// The first piece of a log of Aria.
-    head: Option<Vec<u8>>,
-    goes_back: bool,
-}
-
-impl Open<'_> {
-    fn write(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
-        let piece_bytes = PAGES_BYTES.get() as usize;
-        if self.goes_back {
-            let from = usize::try_from(self.offset).unwrap_or(usize::MAX);
-            let place =
-                self.head.as_mut().and_then(|head| head.get_mut(from..from.checked_add(bytes.len())?));
-            let beyond = || SqlError::damaged(format!("{path} is written again beyond its head"));
-            place.ok_or_else(beyond)?.copy_from_slice(bytes);
-        } else {
-            if let Some(head) = &mut self.head {
-                let room = piece_bytes.saturating_sub(head.len());
-                head.extend(bytes.iter().take(room));
-            }
-            self.file.write(bytes)?;
-        }
-        self.offset += bytes.len() as u64;
-        Ok(())
-    }
 }
 
 impl<'a> Unpack<'a> {
@@ -135,16 +111,9 @@ impl<'a> Unpack<'a> {
                 self.intake.rename(&within(path), &within(to))?;
                 Ok(())
             }
-            Piece::Seek { path, offset } => self.seek(path, offset),
+            // Only the head of a log of Aria is written again, and only when the server begins another.
+            Piece::Seek { .. } => Err(another_log()),
         }
-    }
-
-    /// Only the head of a log of Aria is written again, when the server has begun another.
-    fn seek(&mut self, path: &str, offset: u64) -> Result<()> {
-        let log = self.open.get_mut(path).filter(|open| open.head.is_some());
-        let log = log.ok_or_else(|| SqlError::damaged(format!("{path} is no file to go back in")))?;
-        (log.offset, log.goes_back) = (offset, true);
-        Ok(())
     }
 
     fn bytes_of(&mut self, path: &str, offset: u64, bytes: &[u8], replaces: bool) -> Result<()> {
@@ -161,7 +130,8 @@ impl<'a> Unpack<'a> {
         if offset == 0 {
             self.loose.arrives(path, bytes);
         }
-        open.write(path, bytes)?;
+        open.file.write(bytes)?;
+        open.offset += bytes.len() as u64;
         self.bytes += bytes.len() as u64;
         if let Some(note) = self.notes.get_mut(path) {
             note.extend_from_slice(bytes);
@@ -185,8 +155,7 @@ impl<'a> Unpack<'a> {
             self.notes.insert(path.to_owned(), Vec::new());
         }
         let file = self.intake.file(&within(path), file_node(self.time), cut(path))?;
-        let head = path.starts_with("aria_log.").then(Vec::new);
-        self.open.insert(path.to_owned(), Open { file, offset: 0, head, goes_back: false });
+        self.open.insert(path.to_owned(), Open { file, offset: 0 });
         Ok(())
     }
 
@@ -195,10 +164,7 @@ impl<'a> Unpack<'a> {
         if !self.open.contains_key(path) {
             self.begin(path, true)?;
         }
-        if let Some(mut open) = self.open.remove(path) {
-            if let Some(head) = open.head.filter(|_| open.goes_back) {
-                open.file.replace_first(head)?;
-            }
+        if let Some(open) = self.open.remove(path) {
             open.file.finish()?;
             self.files += 1;
         }
@@ -242,6 +208,13 @@ impl<'a> Unpack<'a> {
     }
 }
 
+/// `mariadb-backup` does not bring along the tables of Aria soundly while the server goes on to another of its logs.
+pub(super) fn another_log() -> SqlError {
+    let what = "the server began another log of Aria while it was backed up, and mariadb-backup does not bring that along \
+                soundly; begin again, with a larger aria_log_file_size if this happens often, or make a logical backup";
+    SqlError::new(SqlErrorKind::Unsupported, what)
+}
+
 /// A file that only its owner and his group may read.
 pub(super) fn file_node(time: NodeTime) -> Node {
     Node { mode: 0o640, mtime: time, atime: time, ctime: time, ..Node::default() }
@@ -255,6 +228,6 @@ fn within(path: &str) -> PathBuf {
 fn cut(path: &str) -> Cut {
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_of_innodb = [".ibd", ".new"].iter().any(|end| name.ends_with(end))
-        || ["ibdata", "undo", "ib_logfile", "aria_log."].iter().any(|begin| name.starts_with(begin));
+        || ["ibdata", "undo", "ib_logfile"].iter().any(|begin| name.starts_with(begin));
     if is_of_innodb { Cut::Every(PAGES_BYTES) } else { Cut::Content }
 }
