@@ -57,6 +57,12 @@ impl RedisError {
         self
     }
 
+    /// The same with more to say.
+    pub(super) fn adding(mut self, more: &str) -> Self {
+        self.what.push_str(more);
+        self
+    }
+
     /// What an established connection said. What it hides, such as a cancel or a full vault, comes to light.
     pub(super) fn of_stream(kind: RedisErrorKind, what: impl Into<String>, error: io::Error) -> Self {
         if is_cancelled(&error) {

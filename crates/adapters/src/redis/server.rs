@@ -94,6 +94,8 @@ pub(super) struct Info {
     pub(super) role: Role,
     pub(super) is_cluster: bool,
     pub(super) used_memory: u64,
+    /// How much it may hold, where it takes no more than that and throws nothing away for it.
+    pub(super) room: Option<u64>,
 }
 
 impl Info {
@@ -117,7 +119,10 @@ impl Info {
             return Err(RedisError::new(RedisErrorKind::Unready, what));
         }
         let used_memory = field("used_memory").and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
-        Ok(Self { version, role, is_cluster: field("cluster_enabled") == Some("1"), used_memory })
+        let keeps_all = field("maxmemory_policy") == Some("noeviction");
+        let most = field("maxmemory").and_then(|bytes| bytes.parse().ok());
+        let room = most.filter(|most| *most > 0 && keeps_all);
+        Ok(Self { version, role, is_cluster: field("cluster_enabled") == Some("1"), used_memory, room })
     }
 }
 
@@ -206,16 +211,25 @@ pub(super) enum Forbidden {
 }
 
 /// Whether the user may not run a command.
-pub(super) fn is_forbidden(connection: &mut Connection, command: &[&str]) -> Result<Forbidden> {
-    let Reply::Error(answer) = connection.ask(command)? else { return Ok(Forbidden::No) };
-    let is_unknown =
-        answer.starts_with("ERR unknown command") || answer.starts_with("ERR unknown subcommand");
-    Ok(match answer.strip_prefix("NOPERM") {
-        Some(why) if why.contains("key") => Forbidden::Key,
-        Some(_) => Forbidden::Command,
-        None if is_unknown => Forbidden::Command,
-        None => Forbidden::No,
+fn is_forbidden(connection: &mut Connection, command: &[&str]) -> Result<Forbidden> {
+    Ok(match connection.ask(command)? {
+        Reply::Error(answer) => Forbidden::of(&answer),
+        _ => Forbidden::No,
     })
+}
+
+impl Forbidden {
+    /// What an error of a server says about rights.
+    pub(super) fn of(answer: &str) -> Self {
+        let is_unknown =
+            answer.starts_with("ERR unknown command") || answer.starts_with("ERR unknown subcommand");
+        match answer.strip_prefix("NOPERM") {
+            Some(why) if why.contains("key") => Self::Key,
+            Some(_) => Self::Command,
+            None if is_unknown => Self::Command,
+            None => Self::No,
+        }
+    }
 }
 
 /// What is missing, and the command that grants it.

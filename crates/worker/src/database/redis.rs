@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use lifeboat_adapters::endpoint::{Endpoint, EndpointError};
-use lifeboat_adapters::redis::{RdbSize, Replica, RestoreOptions, Server, restore as restore_rdbs};
+use lifeboat_adapters::redis::{
+    RdbSize, Replica, RestoreOptions, Server, restore as restore_rdbs,
+};
 use lifeboat_model::database::{DataNode, SetDetail};
 use lifeboat_repository::Ctx;
 use lifeboat_repository::intake::Intake;
@@ -12,7 +14,7 @@ use lifeboat_repository::tree::Node;
 use super::DatabaseError;
 use super::backup::{DatabaseBackupOrder, Source, Stream};
 use super::restore::DatabaseRestoreOrder;
-use super::stored::{Counted, Stored, StoredFile, expect};
+use super::stored::{Counted, Stored, expect};
 use crate::progress::Progress;
 use crate::{Done, JobError};
 
@@ -96,10 +98,14 @@ pub(super) fn restore(
     (sets, filter): (&[Stored<'_>], Option<&str>),
     (progress, ctx): (&Progress, &Ctx),
 ) -> Result<Done, JobError> {
-    let files = sets.iter().map(|set| set.file(Path::new(RDB), &ctx.cancel));
-    let files = files.collect::<Result<Vec<_>, _>>()?;
-    expect(progress, files.len() as u64, files.iter().map(StoredFile::size).sum());
-    let rdbs = files.into_iter().map(|file| Counted(file, progress)).collect();
+    let open = || {
+        let files = sets.iter().map(|set| set.file(Path::new(RDB), &ctx.cancel));
+        files.collect::<Result<Vec<_>, _>>()
+    };
+    let files = open()?;
+    // Each is read for the rehearsal, and then in earnest.
+    expect(progress, files.len() as u64, files.iter().map(|file| 2 * file.size()).sum());
+    let rdbs = || Ok(open()?.into_iter().map(|file| Counted(file, progress)).collect());
     let filter = filter.map(str::parse).transpose()?;
     let options = RestoreOptions { filter, clock: &*order.vault.time.clock };
     restore_rdbs(rdbs, &order.endpoint, &options, ctx)?;

@@ -18,6 +18,7 @@ pub use crc64::Crc64;
 pub use error::{RdbError, RdbErrorKind, Result};
 pub(crate) use input::Input;
 pub(crate) use packed::{Packed, PackedForm};
+pub(crate) use parser::captured;
 pub use parser::{Item, Key, Parser};
 pub(crate) use stream::{GroupState, Pending, StreamId, StreamState, skip_consumer_times};
 pub(crate) use text::{Pieces, Text};

@@ -25,6 +25,13 @@ pub struct Parser<R> {
     is_over: bool,
 }
 
+/// What was captured of a value, to be read as the value itself.
+pub(crate) fn captured(payload: &[u8]) -> Result<(ValueKind, Input<&[u8]>)> {
+    let mut input = Input::new(payload);
+    let byte = input.byte()?;
+    Ok((ValueKind::of(byte, &mut input)?, input))
+}
+
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item {

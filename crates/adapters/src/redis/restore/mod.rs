@@ -2,13 +2,15 @@
 //!
 //! Small values go as RESTORE takes them, in the very bytes of the RDB; larger ones element by element, so that memory
 //! stays bounded. Everything that can be known before is known before anything is overwritten: that the target answers
-//! and is a master, that it reads this version of RDB, and that the user may run every command that is needed. A
-//! restore that ends in the middle leaves the keys that it came to; it can be run again.
+//! and is a master, that it reads this version of RDB, that the user may run every command that is needed, and, by a
+//! rehearsal of the whole, that every RDB is sound to its end and fits. What fails until then leaves the target as it
+//! was. A restore that ends after that leaves the keys that it came to; it can be run again.
 
 mod commands;
 mod elements;
 mod filter;
 mod link;
+mod rehearsal;
 mod stream;
 mod target;
 
@@ -20,11 +22,11 @@ use lifeboat_repository::clock::Clock;
 use super::error::{RedisError, RedisErrorKind, Result};
 use super::rdb::{Item, Key, Parser};
 use crate::endpoint::Endpoint;
-use commands::Commands;
-pub use commands::rehearse;
+use commands::Stage;
 use elements::replay_value;
 pub use filter::KeyFilter;
-use link::{Link, Writer};
+use rehearsal::Rehearsal;
+pub use rehearsal::rehearse;
 use target::Target;
 
 /// Values up to this length go in one command.
@@ -52,31 +54,55 @@ pub struct RestoreSummary {
 }
 
 /// Replays the RDBs of all data nodes of one backup, one after the other. The target may have other shards than the
-/// source had, or none.
+/// source had, or none. `rdbs` opens them, twice: for a rehearsal of the whole, and then in earnest.
 pub fn restore<R: Read>(
-    rdbs: Vec<R>,
+    rdbs: impl Fn() -> Result<Vec<R>>,
     endpoint: &Endpoint,
     options: &RestoreOptions<'_>,
     ctx: &Ctx,
 ) -> Result<RestoreSummary> {
-    let parsers: Vec<Parser<R>> = rdbs.into_iter().map(Parser::new).collect::<Result<_, _>>()?;
-    let newest = parsers.iter().map(Parser::version).max();
-    let newest =
-        newest.ok_or_else(|| RedisError::new(RedisErrorKind::InvalidInput, "there is no RDB to restore"))?;
-    let mut target = Target::open(endpoint, newest, options.filter.is_none(), ctx)?;
+    let prepared = prepare(&rdbs, endpoint, options, ctx);
+    let (mut target, rdbs) =
+        prepared.map_err(|error| error.adding(&format!("; nothing of {endpoint} was changed")))?;
     if options.filter.is_none() {
         target.empty(ctx)?;
     }
     let mut summary = RestoreSummary::default();
-    for parser in parsers {
-        Replay { target: &mut target, options, summary: &mut summary }.all_of(parser, ctx)?;
+    for rdb in rdbs {
+        Replay { stage: &mut target, options, summary: &mut summary }.all_of(rdb, ctx)?;
     }
     summary.lost_pending = target.finish()?;
     Ok(summary)
 }
 
+/// Does everything that can fail without the target being touched.
+fn prepare<R: Read>(
+    rdbs: &impl Fn() -> Result<Vec<R>>,
+    endpoint: &Endpoint,
+    options: &RestoreOptions<'_>,
+    ctx: &Ctx,
+) -> Result<(Target, Vec<Parser<R>>)> {
+    let parsers = || rdbs()?.into_iter().map(|rdb| Ok(Parser::new(rdb)?)).collect::<Result<Vec<_>>>();
+    let rehearsed = parsers()?;
+    let newest = rehearsed.iter().map(Parser::version).max();
+    let newest =
+        newest.ok_or_else(|| RedisError::new(RedisErrorKind::InvalidInput, "there is no RDB to restore"))?;
+    let overwrites = options.filter.is_none();
+    let target = Target::open(endpoint, newest, overwrites, ctx)?;
+    let mut rehearsal = Rehearsal::new(&target, ctx);
+    for rdb in rehearsed {
+        let summary = &mut RestoreSummary::default();
+        Replay { stage: &mut rehearsal, options, summary }.all_of(rdb, ctx)?;
+    }
+    let needs = rehearsal.finish()?;
+    // Asked anew: the rehearsal may have taken hours.
+    let mut target = Target::open(endpoint, newest, overwrites, ctx)?;
+    target.can_take(&needs, overwrites)?;
+    Ok((target, parsers()?))
+}
+
 struct Replay<'a> {
-    target: &'a mut Target,
+    stage: &'a mut dyn Stage,
     options: &'a RestoreOptions<'a>,
     summary: &'a mut RestoreSummary,
 }
@@ -90,7 +116,7 @@ impl Replay<'_> {
                     self.key(&key, &mut parser)?;
                 }
                 Item::Function(code) if self.options.filter.is_none() => {
-                    self.target.load_function(&code)?;
+                    self.stage.function(&code)?;
                     self.summary.functions += 1;
                 }
                 Item::Function(_) | Item::Aux { .. } | Item::End { .. } => {}
@@ -109,15 +135,14 @@ impl Replay<'_> {
             self.summary.expired_keys += 1;
             return Ok(());
         }
-        let version = self.target.version().clone();
-        let link = self.target.link_of(key)?;
+        let version = self.stage.version().clone();
         match parser.capture_value(WHOLE_BYTES)? {
-            Some(payload) => restore_whole(key, &payload, link)?,
+            Some(payload) => self.stage.whole(key, &payload)?,
             None => {
-                let mut writer = Writer::new(link, &key.name);
+                let mut writer = self.stage.key(key)?;
                 writer.simple(&["UNLINK"], &[])?;
                 if let Some((kind, input)) = parser.value() {
-                    replay_value(kind, input, &version, &mut writer)?;
+                    replay_value(kind, input, &version, &mut *writer)?;
                 }
                 if let Some(at) = key.expires_at {
                     writer.simple(&["PEXPIREAT"], &[at.to_string().as_bytes()])?;
@@ -127,19 +152,4 @@ impl Replay<'_> {
         self.summary.restored_keys += 1;
         Ok(())
     }
-}
-
-fn restore_whole(key: &Key, payload: &[u8], link: &mut Link) -> Result<()> {
-    let expires_at = key.expires_at.unwrap_or(0).to_string();
-    let mut parts: Vec<&[u8]> = vec![expires_at.as_bytes(), payload, b"REPLACE", b"ABSTTL"];
-    let used = match (key.idle, key.frequency) {
-        (Some(idle), _) => Some(("IDLETIME", idle)),
-        (None, Some(frequency)) => Some(("FREQ", frequency.into())),
-        (None, None) => None,
-    };
-    let used = used.map(|(name, number)| (name, number.to_string()));
-    if let Some((name, number)) = &used {
-        parts.extend([name.as_bytes(), number.as_bytes()]);
-    }
-    Writer::new(link, &key.name).simple(&["RESTORE"], &parts)
 }

@@ -133,8 +133,10 @@ fn other_databases_do_not_fit_into_a_cluster() {
     let mut client = source.client();
     client.run(&["SELECT", "2"]);
     client.run(&["SET", "a", "1"]);
+    target.client().run(&["SET", "was here", "1"]);
     let (rdb, _) = take(&source.url()).unwrap();
     let error = replay(&[&rdb], &target.nodes[0].url(), None).unwrap_err();
     assert_eq!(error.kind, RedisErrorKind::Unsupported);
     assert!(error.to_string().contains("database 2"), "{error}");
+    assert_eq!(contents_of(&target).len(), 1, "what was there is there");
 }

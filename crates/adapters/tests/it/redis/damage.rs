@@ -13,7 +13,7 @@ fn parse(rdb: &[u8]) -> Result<RdbSummary, RedisError> {
 }
 
 /// An RDB of version 10 with a right checksum.
-fn rdb(content: &[u8]) -> Vec<u8> {
+pub(crate) fn rdb(content: &[u8]) -> Vec<u8> {
     let mut rdb = [b"REDIS0010", content, &[255]].concat();
     rdb.extend_from_slice(&Crc64::of(&rdb).to_le_bytes());
     rdb
@@ -56,7 +56,7 @@ fn bytes_behind_the_end_are_refused() {
 }
 
 /// The number that stands for a module type: nine letters of six bits, and a version.
-fn module(name: &str) -> Vec<u8> {
+pub(crate) fn module(name: &str) -> Vec<u8> {
     const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let id = name.chars().fold(0_u64, |id, letter| id << 6 | LETTERS.find(letter).unwrap() as u64);
     [&[0x81][..], &(id << 10 | 3).to_be_bytes()].concat()

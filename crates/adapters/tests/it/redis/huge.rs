@@ -144,9 +144,9 @@ fn values_of_any_size_go_into_a_vault_and_out_of_it_within_little_memory() {
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let (received, bytes) = receive(&repository, &source.url(), &ctx).unwrap();
     assert!(bytes > MOST_BYTES, "{bytes} bytes prove nothing");
-    let (rdb, _) = stored(&repository, &received);
+    let rdb = || stored(&repository, &received).0;
     let options = RestoreOptions { filter: None, clock: &SystemClock };
-    let summary = restore(vec![rdb], &endpoint(&target.url()), &options, &ctx).unwrap();
+    let summary = restore(|| Ok(vec![rdb()]), &endpoint(&target.url()), &options, &ctx).unwrap();
     let peak = peak_bytes();
     assert!(peak <= MOST_BYTES, "{} MiB were needed", peak >> 20);
     assert_eq!((summary.restored_keys, summary.lost_pending), (10, 0));

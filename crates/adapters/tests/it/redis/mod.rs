@@ -5,6 +5,7 @@ mod cluster;
 mod damage;
 mod huge;
 mod refusals;
+mod rehearsal;
 mod restore;
 mod stall;
 mod vault;
@@ -35,7 +36,7 @@ pub(crate) fn take(url: &str) -> Result<(Vec<u8>, RdbSummary), RedisError> {
 pub(crate) fn replay(rdbs: &[&[u8]], url: &str, filter: Option<&str>) -> Result<RestoreSummary, RedisError> {
     let filter: Option<KeyFilter> = filter.map(|list| list.parse().unwrap());
     let options = RestoreOptions { filter, clock: &SystemClock };
-    restore(rdbs.to_vec(), &endpoint(url), &options, &Ctx::default())
+    restore(|| Ok(rdbs.to_vec()), &endpoint(url), &options, &Ctx::default())
 }
 
 /// All keys of an RDB with the bytes of their values.

@@ -74,10 +74,11 @@ fn a_server_comes_back_out_of_a_vault() {
     let (received, bytes) = receive(&repository, &source.url(), &ctx).unwrap();
     received.read_back(&repository, &ctx).unwrap();
     assert_eq!(Counters::get(&ctx.counters.bytes_read), bytes);
-    let (rdb, size) = stored(&repository, &received);
+    let (_, size) = stored(&repository, &received);
+    let rdb = || stored(&repository, &received).0;
     assert_eq!(size, bytes);
     let options = RestoreOptions { filter: None, clock: &SystemClock };
-    restore(vec![rdb], &endpoint(&target.url()), &options, &ctx).unwrap();
+    restore(|| Ok(vec![rdb()]), &endpoint(&target.url()), &options, &ctx).unwrap();
     assert_eq!(contents(&mut target.client()), contents(&mut source.client()));
 }
 
