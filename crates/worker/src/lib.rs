@@ -21,7 +21,7 @@ pub use self::backup::{BackupOrder, back_up};
 pub use self::browse::{BrowseError, BrowseOrder, Entry, Folder, Listing, browse};
 pub use self::database::{
     DatabaseBackupOrder, DatabaseError, DatabaseRestoreOrder, MadeServer, Slots, back_up_database,
-    data_nodes, restore_database, start_server, stop_server, url_at,
+    check_key_filter, data_nodes, restore_database, start_server, stop_server, url_at,
 };
 pub use self::import::{
     FoundSnapshot, Unreadable, VaultStamp, delete_vault, is_locked, list_snapshots, opens, read_snapshots,

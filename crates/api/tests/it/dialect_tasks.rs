@@ -285,6 +285,21 @@ async fn what_makes_no_sense_is_refused_by_name_with_what_would() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_keys_that_makes_no_sense_is_refused_at_the_request() {
+    let world = World::start_stopped().await;
+    resources(&world).await;
+    for list in ["user:(", "a)(b", " , ", "user.*,[z-a]"] {
+        let params = [TAIR, ("BackupId", "7"), ("FilterKey", list)];
+        let (status, code, message) = world.refused("kvstore:RestoreInstance", &params).await;
+        assert_eq!((status, code.as_str()), (400, "InvalidParameter.FilterKey"), "{message}");
+        assert!(message.contains("regular expression"), "{message}");
+    }
+    let params = [TAIR, ("BackupId", "7"), ("FilterKey", "user:.*,cart")];
+    let (_, code, _) = world.refused("kvstore:RestoreInstance", &params).await;
+    assert_eq!(code, "InvalidBackupSetID.NotFound", "the list makes sense, and there is no such set");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_is_what_was_said_last_and_tells_when_it_runs() {
     let world = World::start_stopped().await;
     resources(&world).await;

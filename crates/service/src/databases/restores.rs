@@ -10,7 +10,7 @@ use lifeboat_model::database::{DatabaseBackup, DatabaseRestore, DatabaseRestoreT
 use lifeboat_model::id::{AccountId, RestoreId, random_characters};
 use lifeboat_model::job::{JobKind, Trigger};
 use lifeboat_model::resource::{Address, Engine, ResourceId, ResourceState};
-use lifeboat_worker::{DatabaseRestoreOrder, MadeServer, VaultAccess};
+use lifeboat_worker::{DatabaseRestoreOrder, MadeServer, VaultAccess, check_key_filter};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Invalid;
@@ -31,6 +31,12 @@ impl Service {
         (set, filter): (i64, Option<String>),
     ) -> Result<String> {
         let row = self.resource(caller, id).await?;
+        if let Some(list) = &filter {
+            check_key_filter(list).map_err(|error| {
+                let accepted = format!("{error}. It is a list of regular expressions, parted by commas.");
+                Invalid::new("filter key", list, accepted)
+            })?;
+        }
         let found = self.set_to_restore(caller, set, Engine::Redis).await?;
         self.restore_into(&row, (&found, DatabaseRestoreTarget::Keys { filter })).await
     }

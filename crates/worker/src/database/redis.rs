@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lifeboat_adapters::endpoint::{Endpoint, EndpointError};
 use lifeboat_adapters::redis::{
-    RdbSize, Replica, RestoreOptions, Server, restore as restore_rdbs,
+    KeyFilter, RdbSize, Replica, RestoreOptions, Server, restore as restore_rdbs,
 };
 use lifeboat_model::database::{DataNode, SetDetail};
 use lifeboat_repository::Ctx;
@@ -90,6 +90,11 @@ pub fn data_nodes(url: &str, ctx: &Ctx) -> Result<Vec<DataNode>, JobError> {
         DataNode { id: node.node_id, host: node.endpoint.host, port }
     };
     Ok(facts.nodes.into_iter().map(node).collect())
+}
+
+/// Looks whether a restore could take its keys by this list.
+pub fn check_key_filter(list: &str) -> Result<(), JobError> {
+    Ok(list.parse::<KeyFilter>().map(drop)?)
 }
 
 /// Replays the RDBs of all nodes into a server or a cluster.

@@ -1,8 +1,12 @@
 //! Which keys a restore takes: a list of regular expressions.
 
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use crate::redis::error::{RedisError, RedisErrorKind};
+
+/// Each may take its share of memory.
+const MOST_EXPRESSIONS: usize = 100;
+const EXPRESSION_BYTES: usize = 1 << 20;
 
 /// Regular expressions, each of which must match the whole of a key: `user` is the key `user` and no other.
 #[derive(Clone, Debug)]
@@ -19,11 +23,15 @@ impl std::str::FromStr for KeyFilter {
     type Err = RedisError;
 
     fn from_str(list: &str) -> Result<Self, RedisError> {
-        let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let patterns: Vec<Regex> = parts.map(pattern).collect::<Result<_, _>>()?;
-        if patterns.is_empty() {
-            return Err(RedisError::new(RedisErrorKind::InvalidInput, "a list of no keys"));
+        let parts: Vec<_> = list.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        let wrong = |what: String| Err(RedisError::new(RedisErrorKind::InvalidInput, what));
+        if parts.is_empty() {
+            return wrong("the list has no regular expression".to_owned());
         }
+        if parts.len() > MOST_EXPRESSIONS {
+            return wrong(format!("the list has more than {MOST_EXPRESSIONS} regular expressions"));
+        }
+        let patterns: Vec<Regex> = parts.into_iter().map(pattern).collect::<Result<_, _>>()?;
         Ok(Self(patterns))
     }
 }
@@ -31,9 +39,10 @@ impl std::str::FromStr for KeyFilter {
 /// Keys are bytes, so a dot is any byte; only an expression that asks for other letters is about letters.
 fn pattern(text: &str) -> Result<Regex, RedisError> {
     // On its own first, so that `)(` does not become sense within brackets.
-    let alone = Regex::new(&format!("(?-u){text}")).or_else(|_| Regex::new(text));
+    let compiled = |text: &str| RegexBuilder::new(text).size_limit(EXPRESSION_BYTES).build();
+    let alone = compiled(&format!("(?-u){text}")).or_else(|_| compiled(text));
     let whole = alone.and_then(|_| {
-        let of = |flags| Regex::new(&format!(r"(?{flags})\A(?:{text})\z"));
+        let of = |flags| compiled(&format!(r"(?{flags})\A(?:{text})\z"));
         of("s-u").or_else(|_| of("s"))
     });
     whole.map_err(|error| {
@@ -73,7 +82,8 @@ mod tests {
 
     #[test]
     fn what_is_no_expression_is_refused() {
-        for list in ["", " , ", "(", "a)(b", "[z-a]"] {
+        let many = "a,".repeat(101);
+        for list in ["", " , ", "(", "a)(b", "[z-a]", "(?:a{1000}){1000}", &many] {
             assert_eq!(list.parse::<KeyFilter>().unwrap_err().kind, RedisErrorKind::InvalidInput, "{list}");
         }
     }
