@@ -21,6 +21,7 @@ const USER: &str = "mysql";
 pub struct MariaDb {
     server: Child,
     port: u16,
+    options: Vec<String>,
     /// Of the whole server: `data/`, the socket and the log.
     folder: tempfile::TempDir,
 }
@@ -45,8 +46,9 @@ impl MariaDb {
         install.arg(argument("--tmpdir=", folder.path()));
         run(install.arg(argument("--datadir=", &folder.path().join("data"))));
         let port = free_port();
-        let server = serve(folder.path(), port, options);
-        let mut mariadb = Self { server, port, folder };
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        let server = serve(folder.path(), port, &options);
+        let mut mariadb = Self { server, port, options, folder };
         mariadb.wait();
         mariadb
     }
@@ -111,6 +113,12 @@ impl MariaDb {
         kill_process(id.expect("it was started"), Signal::KILL).expect("it runs");
         self.server.wait().expect("it is ours");
     }
+
+    /// Starts the server again after [`MariaDb::kill`].
+    pub fn restart(&mut self) {
+        self.server = serve(self.folder.path(), self.port, &self.options);
+        self.wait();
+    }
 }
 
 impl Drop for MariaDb {
@@ -138,7 +146,7 @@ pub fn client(socket: &Path, sql: &str) -> Command {
     client
 }
 
-fn serve(folder: &Path, port: u16, options: &[&str]) -> Child {
+fn serve(folder: &Path, port: u16, options: &[String]) -> Child {
     let log = fs::File::create(folder.join("log")).expect("the folder can be written to");
     let mut command = as_servant("mariadbd");
     command.arg("--no-defaults").arg(argument("--datadir=", &folder.join("data")));

@@ -118,6 +118,12 @@ impl Postgres {
         command
     }
 
+    /// A program of PostgreSQL that looks at files, as who runs the test.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Command {
+        Command::new(self.programs.join(name))
+    }
+
     fn serve(programs: &Path, folder: &Path, settings: &[String]) -> Child {
         let log = fs::File::create(folder.join("log")).expect("the folder can be written to");
         let mut command = as_servant(&programs.join("postgres"));

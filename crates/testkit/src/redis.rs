@@ -25,6 +25,7 @@ pub struct Redis {
     folder: tempfile::TempDir,
     port: u16,
     password: Option<String>,
+    options: Vec<String>,
 }
 
 impl Redis {
@@ -44,32 +45,12 @@ impl Redis {
         let folder = tempfile::Builder::new().prefix("lifeboat-redis-").tempdir_in("/tmp");
         let folder = folder.expect("/tmp takes folders");
         let port = free_port();
-        let log = fs::File::create(folder.path().join("log")).expect("the folder can be written to");
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "redis-server", "--bind", "127.0.0.1", "--port"]);
-        command.arg(port.to_string()).arg("--dir").arg(folder.path());
-        command.arg("--unixsocket").arg(folder.path().join("socket"));
-        command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
-        let spawned = command.args(options).stdin(Stdio::null()).stdout(log).stderr(Stdio::null()).spawn();
-        let mut server = spawned.expect("setpriv of util-linux can be run");
-        let password = options.windows(2).find(|pair| pair.first() == Some(&"--requirepass"));
-        let password = password.and_then(|pair| pair.get(1)).map(|password| (*password).to_owned());
-        let began = Instant::now();
-        let says =
-            |text: &str| fs::read_to_string(folder.path().join("log")).is_ok_and(|log| log.contains(text));
-        while !says("Ready to accept connections") {
-            if let Some(status) = server.try_wait().expect("it is our child") {
-                assert!(
-                    says("in use"),
-                    "redis-server does not start ({status}; install the package redis-server): {}",
-                    fs::read_to_string(folder.path().join("log")).unwrap_or_default()
-                );
-                return None;
-            }
-            assert!(began.elapsed() < PATIENCE, "redis-server does not get ready");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Some(Self { server: Mutex::new(server), folder, port, password })
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        let password =
+            options.windows(2).find(|pair| pair.first().is_some_and(|name| name == "--requirepass"));
+        let password = password.and_then(|pair| pair.get(1)).cloned();
+        let server = serve(folder.path(), port, &options)?;
+        Some(Self { server: Mutex::new(server), folder, port, password, options })
     }
 
     pub fn port(&self) -> u16 {
@@ -135,6 +116,20 @@ impl Redis {
         self.child().wait().expect("it is our child");
     }
 
+    /// Starts it again, with what it finds in its folder, after [`Redis::kill`].
+    pub fn restart(&self) {
+        let began = Instant::now();
+        let server = loop {
+            // What has died may hold its port for a moment.
+            if let Some(server) = serve(self.folder.path(), self.port, &self.options) {
+                break server;
+            }
+            assert!(began.elapsed() < PATIENCE, "the port of the server does not come free");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        *self.child() = server;
+    }
+
     /// Waits until `INFO` says something.
     pub fn wait_for_info(&self, line: &str) {
         let (began, mut client) = (Instant::now(), self.client());
@@ -143,6 +138,33 @@ impl Redis {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// A server that takes connections; `None` where somebody else has the port.
+fn serve(folder: &Path, port: u16, options: &[String]) -> Option<Child> {
+    let log = fs::File::create(folder.join("log")).expect("the folder can be written to");
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", "redis-server", "--bind", "127.0.0.1", "--port"]);
+    command.arg(port.to_string()).arg("--dir").arg(folder);
+    command.arg("--unixsocket").arg(folder.join("socket"));
+    command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
+    let spawned = command.args(options).stdin(Stdio::null()).stdout(log).stderr(Stdio::null()).spawn();
+    let mut server = spawned.expect("setpriv of util-linux can be run");
+    let began = Instant::now();
+    let says = |text: &str| fs::read_to_string(folder.join("log")).is_ok_and(|log| log.contains(text));
+    while !says("Ready to accept connections") {
+        if let Some(status) = server.try_wait().expect("it is our child") {
+            assert!(
+                says("in use"),
+                "redis-server does not start ({status}; install the package redis-server): {}",
+                fs::read_to_string(folder.join("log")).unwrap_or_default()
+            );
+            return None;
+        }
+        assert!(began.elapsed() < PATIENCE, "redis-server does not get ready");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Some(server)
 }
 
 impl Drop for Redis {

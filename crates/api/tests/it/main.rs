@@ -18,6 +18,8 @@ mod dialect_tasks;
 #[cfg(test)]
 mod dialects;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;

@@ -1,9 +1,14 @@
 //! Vaults that stock restic works on, too; and a catalog that is made anew of what the vaults hold.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use lifeboat_service::Dispatcher;
+use lifeboat_testkit::postgres::Postgres;
+use lifeboat_testkit::redis::Redis;
 use serde_json::{Value, json};
 
+use crate::native::ok;
 use crate::world::World;
 
 /// What names what is only known of snapshots that a job has made.
@@ -175,4 +180,61 @@ async fn a_vault_of_another_server_is_taken_over_with_its_password() {
     assert_eq!(rebuilt.vaults.into_values().collect::<Vec<_>>(), [1]);
     assert_eq!(world.snapshots(&vault).await[0]["JobId"], job["JobId"]);
     assert_eq!(password.snapshots(), world.restic(&vault).snapshots());
+}
+
+/// The sets of both dialects.
+async fn sets(world: &World) -> [Value; 2] {
+    let times = [("StartTime", "2000-01-01T00:00Z"), ("EndTime", "2099-01-01T00:00Z")];
+    let asked = [&[("DBInstanceId", "rm-1")][..], &times].concat();
+    let rds = world.ok("rds:DescribeBackups", &asked).await["Items"]["Backup"].clone();
+    let asked = [&[("InstanceId", "r-1")][..], &times].concat();
+    [rds, world.ok("kvstore:DescribeBackups", &asked).await["Backups"]["Backup"].clone()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sets_of_databases_say_the_same_or_nothing_once_their_catalog_was_made_anew() {
+    let (world, redis, postgres) = (World::start().await, Redis::start(&[]), Postgres::start());
+    redis.client().run(&["SET", "a", "1"]);
+    let resources = [
+        json!({"resource_id": "rm-1", "engine": "postgresql", "url": postgres.url("postgres")}),
+        json!({"resource_id": "r-1", "engine": "redis", "url": redis.url()}),
+    ];
+    for resource in &resources {
+        ok(&world, ("POST", "/resources"), &[], resource).await;
+    }
+    for method in ["Physical", "Logical"] {
+        let began = async |action: &str, params: &[(&str, &str)]| {
+            world.ok(action, params).await;
+            let ended = async || {
+                let listed = ok(&world, ("GET", "/jobs"), &[], &json!({})).await;
+                (listed["rows"][0]["state"] == "COMPLETE").then_some(())
+            };
+            world.until(ended).await;
+            // No two at the same moment.
+            world.clock.pass(Duration::from_secs(60));
+        };
+        began("rds:CreateBackup", &[("DBInstanceId", "rm-1"), ("BackupMethod", method)]).await;
+        began("kvstore:CreateBackup", &[("InstanceId", "r-1")]).await;
+    }
+    let before = sets(&world).await;
+
+    let world = world.without_catalog().await;
+    drop(tokio::spawn(Dispatcher::new(world.service.clone()).run()));
+    world.service.rebuild(world.root.account, &[]).await.unwrap();
+    for resource in &resources {
+        ok(&world, ("POST", "/resources"), &[], resource).await;
+    }
+    let after = sets(&world).await;
+    for (before, after) in before.iter().zip(&after) {
+        let (before, after) = (before.as_array().unwrap(), after.as_array().unwrap());
+        assert_eq!((before.len(), after.len()), (2, 2));
+        for (before, after) in before.iter().zip(after) {
+            same_or_absent(before, after);
+            assert_eq!(before["BackupId"], after["BackupId"]);
+        }
+    }
+    redis.client().run(&["SET", "a", "2"]);
+    let set = after[1][0]["BackupId"].to_string();
+    world.ok("kvstore:RestoreInstance", &[("InstanceId", "r-1"), ("BackupId", set.trim_matches('"'))]).await;
+    world.until(async || (redis.cli(&["GET", "a"]).trim() == "1").then_some(())).await;
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use lifeboat_model::database::Phase;
 use lifeboat_model::resource::Engine;
+use lifeboat_testkit::mariadb::{MariaDb, client};
 use lifeboat_testkit::postgres::Postgres;
 use lifeboat_testkit::redis::Redis;
 use lifeboat_worker::{Ctx, DatabaseBackupOrder, Done, JobError, Progress, back_up_database};
@@ -92,6 +93,38 @@ fn a_checkpoint_that_is_held_shows_as_preparing() {
     });
     assert_eq!(seen.all().last(), Some(&Phase::ReadingBack));
     assert_eq!(postgres.query("shop", "SELECT count(*) FROM pg_replication_slots").trim(), "0");
+}
+
+#[test]
+fn a_lock_of_mariadb_that_somebody_holds_shows_as_preparing() {
+    let (scene, mariadb) = (Scene::new(), MariaDb::start());
+    let order = order(&scene, Engine::Mariadb, &mariadb.url());
+    let sessions = |which: &str| {
+        mariadb
+            .query(&format!("SELECT id FROM information_schema.processlist WHERE {which}"))
+            .trim()
+            .to_owned()
+    };
+    let seen = Seen::default();
+    let mut holder = client(&mariadb.socket(), "BACKUP STAGE START; SELECT SLEEP(1000)").spawn().unwrap();
+    let held_by = loop {
+        let session = sessions("info LIKE 'SELECT SLEEP%' AND state = 'User sleep'");
+        if !session.is_empty() {
+            break session;
+        }
+    };
+    std::thread::scope(|scope| {
+        let backup = scope.spawn(|| run(&order, &seen));
+        while sessions("state LIKE 'Waiting for backup%'").is_empty() {
+            assert!(!backup.is_finished());
+        }
+        assert_eq!(seen.all(), [Phase::Checking, Phase::Preparing]);
+        mariadb.execute(&format!("KILL {held_by}"));
+        backup.join().unwrap().unwrap();
+    });
+    holder.wait().unwrap();
+    let rest = [Phase::Preparing, Phase::Streaming, Phase::ReadingBack];
+    assert_eq!(seen.all(), [&[Phase::Checking][..], &rest].concat());
 }
 
 #[test]

@@ -366,7 +366,7 @@ fn only_entry(folder: &Path) -> PathBuf {
 }
 
 /// How many jobs a server had claimed and not ended; panics where it claimed one that it was at.
-fn cut_off(log: &str) -> usize {
+pub(super) fn cut_off(log: &str) -> usize {
     let mut under_way = BTreeSet::new();
     for line in log.lines() {
         let about = |what: &str| line.split_once(what).and_then(|(_, rest)| rest.split_whitespace().next());

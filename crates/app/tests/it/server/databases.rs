@@ -7,7 +7,9 @@ use std::process::Command;
 
 use lifeboat_testkit::mariadb::MariaDb;
 use lifeboat_testkit::postgres::Postgres;
-use lifeboat_testkit::redis::Redis;
+use lifeboat_testkit::redis::{Redis, RedisCluster, contents};
+
+use serde_json::Value;
 
 use super::Server;
 use crate::sandbox::Sandbox;
@@ -48,6 +50,29 @@ fn the_official_clients_back_up_a_redis_follow_it_and_bring_it_back() {
     let is_backup = |job: &&serde_json::Value| job["kind"] == "database_backup" && job["state"] == "COMPLETE";
     assert_eq!(listed.as_array().unwrap().iter().filter(is_backup).count(), 4);
     assert!(!server.log().contains("geheim"), "{}", server.log());
+}
+
+#[test]
+fn the_official_clients_back_up_a_cluster_and_bring_it_back() {
+    let (server, cluster) = (Server::start(), RedisCluster::start(3, &[]));
+    let mut client = cluster.client();
+    for number in 0..300 {
+        client.run(&["SADD", &format!("key-{number}"), "a", "b", &number.to_string()]);
+    }
+    let held = || cluster.nodes.iter().map(|node| contents(&mut node.client())).collect::<Vec<_>>();
+    let before = held();
+    server.add_resource(&["redis", "r-shards", "--cluster"], &cluster.nodes[1].url());
+    let set = server.client_step(&["v3", "redis", "r-shards", "3"]);
+    let mut ids: Vec<_> = cluster.nodes.iter().map(|node| node.client().text(&["CLUSTER", "MYID"])).collect();
+    let told = server.client_step(&["v3", "cluster", "r-shards"]);
+    let mut told: Vec<_> = told.lines().collect();
+    ids.sort();
+    told.sort_unstable();
+    assert_eq!(told, ids);
+    client.run(&["DEL", "key-7"]);
+    client.run(&["SET", "other", "value"]);
+    server.client_step(&["v3", "restore-redis", "r-shards", &set]);
+    assert_eq!(held(), before);
 }
 
 #[test]
@@ -93,7 +118,7 @@ impl Instances {
             for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.ends_with("postmaster.pid") {
+                } else if path.extension().is_some_and(|is| is == "pid") {
                     found.extend(fs::read_to_string(path).unwrap().lines().next().map(str::to_owned));
                 }
             }
@@ -110,14 +135,40 @@ impl Drop for Instances {
     }
 }
 
-#[test]
-fn a_clone_of_a_postgresql_is_the_same_and_comes_back_after_a_kill() {
-    let (sandbox, instances, postgres) = (Sandbox::new(), Instances::new(), Postgres::start());
+/// A server that keeps clones there, and its options.
+fn server_with(instances: &Instances) -> (Server, [String; 2]) {
+    let sandbox = Sandbox::new();
     let config = format!("instance_root = {:?}", PathBuf::from(instances.0.path()));
     sandbox.write("config.toml", &config);
-    let options = ["--config", &sandbox.arg("config.toml")].map(str::to_owned);
-    let options = options.each_ref().map(String::as_str);
-    let server = Server::start_in(sandbox, &options);
+    let options = ["--config".to_owned(), sandbox.arg("config.toml")];
+    (Server::start_in(sandbox, &options.each_ref().map(String::as_str)), options)
+}
+
+/// What a clone answers, now and after a kill of the server; and it goes with its resource.
+fn judge_clone(
+    server: (Server, [String; 2]),
+    (instances, clone): (&Instances, &str),
+    (answer, ask): (&str, &dyn Fn(&Value) -> String),
+) {
+    let (server, options) = server;
+    let asked = |server: &Server| ask(&server.ask_json(&["resource", "show", clone])["port"]);
+    assert_eq!(asked(&server), answer);
+    let server = Server::start_in(server.kill(), &options.each_ref().map(String::as_str));
+    super::until(|| asked(&server) == answer, "the clone does not come back");
+    server.ask(&["resource", "remove", clone]).ok();
+    let is_empty = || fs::read_dir(instances.0.path()).unwrap().count() == 0;
+    super::until(is_empty, "the clone does not go with its resource");
+}
+
+fn printed(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_clone_of_a_postgresql_is_the_same_and_comes_back_after_a_kill() {
+    let (instances, postgres) = (Instances::new(), Postgres::start());
+    let (server, options) = server_with(&instances);
     let url = postgres.database("shop");
     drop(postgres.query("shop", "CREATE TABLE orders AS SELECT n FROM generate_series(1, 5000) n"));
     drop(postgres.query("shop", "CREATE ROLE ada LOGIN PASSWORD 'geheim' IN ROLE pg_read_all_data"));
@@ -125,16 +176,27 @@ fn a_clone_of_a_postgresql_is_the_same_and_comes_back_after_a_kill() {
     let set = server.client_step(&["v3", "database", "rm-shop", "Physical"]);
     drop(postgres.query("shop", "DELETE FROM orders"));
     let clone = server.client_step(&["v3", "clone", "rm-shop", &set]);
-    let sum = |server: &Server| {
-        let shown = server.ask_json(&["resource", "show", &clone]);
-        let url = format!("postgresql://ada:geheim@127.0.0.1:{}/shop", shown["port"]);
-        let output = Command::new("psql").args([&url, "-Atc", "SELECT sum(n) FROM orders"]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    let sum = |port: &Value| {
+        let url = format!("postgresql://ada:geheim@127.0.0.1:{port}/shop");
+        printed("psql", &[&url, "-Atc", "SELECT sum(n) FROM orders"])
     };
-    assert_eq!(sum(&server), "12502500");
-    let server = Server::start_in(server.kill(), &options);
-    super::until(|| sum(&server) == "12502500", "the clone does not come back");
-    server.ask(&["resource", "remove", &clone]).ok();
-    let is_empty = || fs::read_dir(instances.0.path()).unwrap().count() == 0;
-    super::until(is_empty, "the clone does not go with its resource");
+    judge_clone((server, options), (&instances, &clone), ("12502500", &sum));
+}
+
+#[test]
+fn a_clone_of_a_mariadb_is_the_same_and_comes_back_after_a_kill() {
+    let (instances, mariadb) = (Instances::new(), MariaDb::start());
+    let (server, options) = server_with(&instances);
+    mariadb.execute("CREATE DATABASE shop; USE shop; CREATE TABLE orders SELECT seq AS n FROM seq_1_to_5000");
+    mariadb.execute("CREATE USER ada IDENTIFIED BY 'geheim'; GRANT SELECT ON shop.* TO ada");
+    server.add_resource(&["database", "rm-shop", "--engine", "mariadb"], &mariadb.url());
+    let set = server.client_step(&["v3", "database", "rm-shop", "Physical"]);
+    mariadb.execute("DELETE FROM shop.orders");
+    let clone = server.client_step(&["v3", "clone", "rm-shop", &set]);
+    let sum = |port: &Value| {
+        let port = format!("--port={port}");
+        let way = ["--no-defaults", "--host=127.0.0.1", &port, "--user=ada", "--password=geheim"];
+        printed("mariadb", &[&way[..], &["-BNe", "SELECT SUM(n) FROM shop.orders"]].concat())
+    };
+    judge_clone((server, options), (&instances, &clone), ("12502500", &sum));
 }

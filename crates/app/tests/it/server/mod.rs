@@ -7,6 +7,7 @@ mod access;
 mod chain;
 mod commands;
 mod crashes;
+mod database_kills;
 mod databases;
 mod operation;
 mod policies;
@@ -84,6 +85,11 @@ impl Server {
 
     /// Runs a Python program of the folder `clients` with the server's address, its `root.json` and more arguments.
     pub(crate) fn python(&self, program: &str, arguments: &[&str]) -> Ran {
+        Ran::new(self.python_command(program, arguments).stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// The same, to be run by the caller.
+    fn python_command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(tool("LIFEBOAT_TEST_PYTHON"));
         // Nothing is left in the folder of the sources.
         command.env("PYTHONDONTWRITEBYTECODE", "1");
@@ -94,17 +100,18 @@ impl Server {
     pub(crate) fn node(&self, program: &str, arguments: &[&str]) -> Ran {
         let mut command = Command::new("node");
         command.env("NODE_PATH", tool("LIFEBOAT_TEST_NODE_MODULES"));
-        self.client(command, program, arguments)
+        Ran::new(self.client(command, program, arguments).stdin(Stdio::null()).output().unwrap())
     }
 
-    fn client(&self, mut command: Command, program: &str, arguments: &[&str]) -> Ran {
+    fn client(&self, mut command: Command, program: &str, arguments: &[&str]) -> Command {
         let clients = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/server/clients");
         command
             .arg(clients.join(program))
             .arg(&self.address)
             .arg(self.sandbox.path("data/root.json"))
-            .args(arguments);
-        Ran::new(command.current_dir(self.sandbox.path("")).stdin(Stdio::null()).output().unwrap())
+            .args(arguments)
+            .current_dir(self.sandbox.path(""));
+        command
     }
 }
 

@@ -1,8 +1,10 @@
 """The official Python SDKs of RDS and Tair on a server: `ADDRESS ROOT_JSON SIGNATURE STEP INSTANCE …`.
 
-`redis ID` and `database ID METHOD` back up, follow the task and find its set, whose number is printed; `restore-redis ID SET`
+`redis ID [NODES]` and `database ID METHOD` back up, follow the task and find its set, whose number is printed; `cluster ID`
+prints the nodes of the only set of a cluster; `restore-redis ID SET`
 and `restore-database ID SET TABLE_META` restore from it, wait, and delete it; `clone ID SET` makes a new instance of it, waits until
-it runs, and prints its id.
+it runs, and prints its id; `begin ID METHOD` asks for backups only, of a Redis without a method: one for each line that it reads, of
+the server whose address that is.
 """
 
 import json
@@ -41,7 +43,7 @@ def refused(ask):
     raise AssertionError("it was not refused")
 
 
-def back_up_redis(client, instance):
+def back_up_redis(client, instance, nodes=1):
     listed = client.describe_instances(tair_models.DescribeInstancesRequest(instance_ids=instance)).body
     row = listed.instances.kvstore_instance[0]
     assert (row.instance_id, row.instance_status, listed.total_count) == (instance, "Normal", 1), row
@@ -49,23 +51,35 @@ def back_up_redis(client, instance):
     assert isinstance(made.backup_job_id, str), made
     asked = tair_models.DescribeBackupTasksRequest(instance_id=instance, backup_job_id=made.backup_job_id)
 
-    def task():
+    def tasks():
         body = client.describe_backup_tasks(asked).body
         assert body.instance_id == instance and body.access_denied_detail.auth_action == ""
-        return body.backup_jobs[0] if body.backup_jobs else None
+        return body.backup_jobs
 
-    row = until(task, lambda row: row is None or row.backup_progress_status == "Finished")
-    assert row is not None, "the backup failed"
-    assert row.backup_progress_status in STAGES and row.process == "100", row
-    assert (row.backup_job_id, row.job_mode, row.task_action) == (int(made.backup_job_id), "Manual", "TempBackupTask"), row
-    asked = tair_models.DescribeBackupsRequest(instance_id=instance, backup_job_id=row.backup_job_id, **TIMES)
+    is_finished = lambda row: row.backup_progress_status == "Finished"
+    rows = until(tasks, lambda rows: len(rows) < int(nodes) or all(map(is_finished, rows)))
+    assert len(rows) == int(nodes), "the backup failed"
+    job = int(made.backup_job_id)
+    for row in rows:
+        assert row.backup_progress_status in STAGES and row.process == "100", row
+        assert (row.backup_job_id, row.job_mode, row.task_action) == (job, "Manual", "TempBackupTask"), row
+    asked = tair_models.DescribeBackupsRequest(instance_id=instance, backup_job_id=job, **TIMES)
     found = client.describe_backups(asked).body
-    backup = found.backups.backup[0]
-    assert (backup.backup_status, backup.backup_job_id, found.total_count) == ("Success", row.backup_job_id, 1), backup
-    assert backup.node_instance_id == row.node_id and backup.backup_size > 0, backup
+    assert found.total_count == int(nodes), found
+    for backup in found.backups.backup:
+        assert (backup.backup_status, backup.backup_job_id) == ("Success", job) and backup.backup_size > 0, backup
+    assert {backup.node_instance_id for backup in found.backups.backup} == {row.node_id for row in rows}
     wrong = tair_models.DescribeBackupTasksRequest(instance_id="r-none")
     assert refused(lambda: client.describe_backup_tasks(wrong)) == ("InvalidInstanceId.NotFound", 404)
-    return backup.backup_id
+    return found.backups.backup[0].backup_id
+
+
+def list_cluster(client, instance):
+    """The cluster's only set, with the nodes in it."""
+    asked = tair_models.DescribeClusterBackupListRequest(instance_id=instance, **TIMES)
+    [found] = client.describe_cluster_backup_list(asked).body.cluster_backups
+    assert (found.cluster_backup_status, found.is_avail) == ("OK", 1), found
+    return [backup.instance_name for backup in found.backups]
 
 
 def restore_redis(client, instance, number):
@@ -76,6 +90,14 @@ def restore_redis(client, instance, number):
     client.delete_backup(tair_models.DeleteBackupRequest(instance_id=instance, backup_id=number))
     asked = tair_models.DescribeBackupsRequest(instance_id=instance, backup_id=int(number), **TIMES)
     assert client.describe_backups(asked).body.total_count == 0
+
+
+def begin(instance, method):
+    if method:
+        asked = rds_models.CreateBackupRequest(dbinstance_id=instance, backup_method=method)
+        Rds(config(signature)).create_backup(asked)
+    else:
+        Tair(config(signature)).create_backup(tair_models.CreateBackupRequest(instance_id=instance))
 
 
 def back_up_database(client, instance, method):
@@ -126,10 +148,17 @@ if __name__ == "__main__":
     signature, step, *arguments = sys.argv[3:]
     if step == "redis":
         print(back_up_redis(Tair(config(signature)), *arguments))
+    elif step == "cluster":
+        print("\n".join(list_cluster(Tair(config(signature)), *arguments)))
     elif step == "restore-redis":
         restore_redis(Tair(config(signature)), *arguments)
     elif step == "database":
         print(back_up_database(Rds(config(signature)), *arguments))
+    elif step == "begin":
+        for line in sys.stdin:
+            sys.argv[1] = line.strip()
+            begin(*arguments)
+            print("asked", flush=True)
     elif step == "clone":
         print(clone_database(Rds(config(signature)), *arguments))
     else:
