@@ -43,6 +43,9 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Options whose values are files of this machine, whichever engine reads them.
+const FILES: [&str; 5] = ["sslrootcert", "ssl-ca", "ssl-cert", "ssl-key", "cacert"];
+
 /// Why a text is not the URL of a server. It does not repeat the text, which may hold a password.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EndpointError {
@@ -63,6 +66,24 @@ impl Endpoint {
         let named = self.option("socket").or_else(|| self.option("host"));
         [Some(self.host.as_str()), named].into_iter().flatten().find(|host| host.starts_with('/'))
     }
+
+    /// Whether nothing of this machine is used but its network: no socket, no file, no list of hosts that could hide one.
+    pub fn is_of_the_network(&self) -> bool {
+        let names_a_file = self.options.iter().any(|(name, _)| FILES.contains(&name.as_str()));
+        // Without a port MariaDB's programs take it for their socket.
+        let is_default_socket = self.host.eq_ignore_ascii_case("localhost") && self.port.is_none();
+        let is_mariadb = ["mariadb", "mysql"].contains(&self.scheme.as_str());
+        self.socket_path().is_none()
+            && is_network_name(&self.host)
+            && !names_a_file
+            && !(is_mariadb && is_default_socket)
+    }
+}
+
+/// Whether a text can only be a name or an address of the network, and no path or other kind of socket.
+pub fn is_network_name(host: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
+    !host.is_empty() && host.chars().all(is_of_name)
 }
 
 impl FromStr for Endpoint {
@@ -145,6 +166,32 @@ mod tests {
             Some("/run/my.sock")
         );
         assert_eq!(endpoint("mariadb://me@localhost/").socket_path(), None);
+    }
+
+    #[test]
+    fn what_uses_more_of_this_machine_than_its_network_is_told_apart() {
+        for of_the_network in [
+            "postgresql://me@db.example:5433/x?sslmode=require",
+            "postgresql://me@localhost/x",
+            "mariadb://me@localhost:3306",
+            "redis://[::1]:6379",
+        ] {
+            assert!(endpoint(of_the_network).is_of_the_network(), "{of_the_network}");
+        }
+        for of_this_machine in [
+            "postgresql://me@%2Frun%2Fpg/x",
+            "postgresql://me@localhost/x?host=/run/pg",
+            "postgresql://me@a%2C%2Frun%2Fpg/x",
+            "postgresql://me@%40abstract/x",
+            "postgresql://me@db/x?sslmode=verify-ca&sslrootcert=/etc/shadow",
+            "mariadb://me@localhost/",
+            "mysql://me@LOCALHOST/",
+            "mariadb://me@db/?socket=/run/my.sock",
+            "mariadb://me@db/?ssl-key=/etc/key",
+            "rediss://db?cacert=/dev/zero",
+        ] {
+            assert!(!endpoint(of_this_machine).is_of_the_network(), "{of_this_machine}");
+        }
     }
 
     #[test]

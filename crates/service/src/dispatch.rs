@@ -219,7 +219,8 @@ impl Service {
         let strange = || ServiceError::Conflict(format!("the URL of {} makes no sense", backup.resource));
         let endpoint = url.expose().parse().map_err(|_| strange())?;
         let (uploads, workers) = (Arc::clone(&self.uploads), workers());
-        Ok(DatabaseBackupOrder { vault, backup, endpoint, tags: tags_of(job), about, uploads, workers })
+        let (reach, tags) = (self.reach(&row), tags_of(job));
+        Ok(DatabaseBackupOrder { vault, backup, endpoint, reach, tags, about, uploads, workers })
     }
 
     async fn order(&self, job: &JobRow) -> Result<Order> {

@@ -93,6 +93,9 @@ pub enum ServiceError {
     /// More than the account may have.
     #[error("{0}")]
     Quota(String),
+    /// What the account may not have done on this machine.
+    #[error("{0}")]
+    NotLocal(String),
     /// A job of the same resource has not ended.
     #[error("{0}")]
     BackupRuns(String),

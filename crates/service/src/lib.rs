@@ -113,6 +113,8 @@ pub struct Limits {
     pub vault_deletion_wait: Option<Duration>,
     /// The folders that jobs may read and write.
     pub client_paths: Vec<PathBuf>,
+    /// Accounts beside the owner's whose resources may use what is this machine's: sockets, files, servers made of backups.
+    pub local_accounts: Vec<AccountId>,
     /// How long the files about a job are kept.
     pub reports_kept: Duration,
     /// How long a stop waits for jobs to end by themselves.
@@ -135,6 +137,7 @@ impl Default for Limits {
             upkeep_every: Duration::from_secs(60),
             vault_deletion_wait: None,
             client_paths: vec![PathBuf::from("/")],
+            local_accounts: Vec::new(),
             reports_kept: Duration::from_secs(90 * 24 * 60 * 60),
             stop_waits: Duration::from_secs(10),
             uploads_at_once: 4,
@@ -175,6 +178,8 @@ pub struct Service {
     /// Held by who makes a vault for databases.
     pub(crate) making_vault: Arc<tokio::sync::Mutex<()>>,
     pub(crate) uploads: Arc<Slots>,
+    /// What the server knows; no data of anybody else's are in it.
+    pub(crate) data_folder: PathBuf,
     /// Below it are the servers that are made of backups.
     pub(crate) instance_root: PathBuf,
 }

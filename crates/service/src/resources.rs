@@ -42,6 +42,7 @@ impl Service {
         // What is wrong with a URL is told without it: it may hold a password.
         let address = resource_address(engine, url.expose())
             .map_err(|error| Invalid::new("url", "***", format!("{error}.")))?;
+        self.check_url(account, url.expose())?;
         if let Some(vault) = &vault {
             let found = self.catalog.vault(account, vault).await?;
             found.ok_or_else(|| ServiceError::Missing(Missing::Vault, vault.to_string()))?;
@@ -106,9 +107,11 @@ impl Service {
     pub async fn test_resource(&self, caller: &Caller, id: &ResourceId) -> Result<TestReport> {
         let row = self.resource(caller, id).await?;
         let url = self.resource_endpoint(&row)?;
-        let tested =
-            bridge::run(move || test_resource(row.engine, url.expose(), row.is_cluster, &Ctx::default()))
-                .await;
+        let reach = self.reach(&row);
+        let tested = bridge::run(move || {
+            test_resource(row.engine, url.expose(), (row.is_cluster, &reach), &Ctx::default())
+        })
+        .await;
         let report = match tested {
             Ok(report) => report,
             Err(error) => TestReport { version: None, remarks: vec![bridge::chain(&error)] },
@@ -119,9 +122,11 @@ impl Service {
         Ok(report)
     }
 
-    /// The URL that opens a resource.
+    /// The URL that opens a resource, if its account may use what it names.
     pub(crate) fn resource_endpoint(&self, row: &ResourceRow) -> Result<Secret> {
-        Ok(Secret::new(self.sealer.open(&owner(&row.id), &row.url)?))
+        let url = Secret::new(self.sealer.open(&owner(&row.id), &row.url)?);
+        self.check_url(row.account, url.expose())?;
+        Ok(url)
     }
 
     async fn resource_in(&self, account: AccountId, id: &ResourceId) -> Result<ResourceRow> {

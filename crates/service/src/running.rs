@@ -325,6 +325,7 @@ fn finished(service: &Service, job: &JobRow, ended: &Ended, counters: JobCounter
             error!(job.id = %job.id, error = %bridge::chain(error), "cannot begin job {}", job.id);
             match error {
                 ServiceError::Missing(what, _) => none(Outcome::Failed, what.code(), error.to_string()),
+                ServiceError::NotLocal(_) => none(Outcome::Failed, "SOURCE_RIGHTS", error.to_string()),
                 ServiceError::Denied(_) | ServiceError::NotTrusted { .. } => {
                     none(Outcome::Failed, crate::Missing::Role.code(), error.to_string())
                 }

@@ -28,6 +28,7 @@ pub struct Start {
     pub spool_folder: PathBuf,
     /// Files to be fetched for some time are made in it.
     pub temp_folder: PathBuf,
+    pub data_folder: PathBuf,
     /// Servers that are made of backups have their folders in it.
     pub instance_root: PathBuf,
     pub limits: Limits,
@@ -77,6 +78,7 @@ impl Start {
             spool_folder: self.spool_folder,
             temp_folder: self.temp_folder,
             making_vault: Arc::default(),
+            data_folder: self.data_folder,
             instance_root: self.instance_root,
             uploads: Slots::new(self.limits.uploads_at_once),
             limits: self.limits,

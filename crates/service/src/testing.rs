@@ -66,6 +66,7 @@ impl Bench {
             hostname: "host".to_owned(),
             spool_folder: folder.path().to_owned(),
             temp_folder: folder.path().join("temp"),
+            data_folder: folder.path().to_owned(),
             instance_root: folder.path().join("instances"),
             limits: Limits::default(),
         };

@@ -30,7 +30,9 @@ pub use self::import::{
 pub use self::progress::Progress;
 pub use self::prune::{PruneOrder, prune};
 pub use self::report::{ItemLog, error_file, make_reports, report_files};
-pub use self::resource::{AddressError, TestError, TestReport, resource_address, test_resource};
+pub use self::resource::{
+    AddressError, Reach, TestError, TestReport, is_of_the_network, resource_address, test_resource,
+};
 pub use self::restore::{RestoreOrder, restore};
 pub use self::vault::{VaultAccess, create_vault};
 use lifeboat_model::database::SetDetail;

@@ -2,6 +2,8 @@
 //!
 //! Nothing that is returned, logged or printed in here holds a password.
 
+use std::path::{Path, PathBuf};
+
 use lifeboat_adapters::endpoint::{Endpoint, EndpointError};
 use lifeboat_adapters::redis;
 use lifeboat_adapters::sql::{SqlError, mariadb, postgres};
@@ -33,6 +35,39 @@ pub struct TestReport {
     pub remarks: Vec<String>,
 }
 
+/// What a backup may read of this machine beside its network.
+#[derive(Clone, Debug, Default)]
+pub enum Reach {
+    #[default]
+    Nothing,
+    /// All files but those below `closed`, and what is below `own` for all that.
+    Files { closed: Vec<PathBuf>, own: Option<PathBuf> },
+}
+
+impl Reach {
+    /// Why the data directory of a MariaDB may not be read, if so. The server tells where it is, and may say anything.
+    pub(crate) fn refuses(&self, datadir: &Path) -> Option<String> {
+        let Self::Files { closed, own } = self else {
+            return Some(
+                "a physical backup of MariaDB reads files of this machine, which is for the account that the server \
+                 belongs to and those in local_accounts of its configuration; a logical backup can be taken"
+                    .to_owned(),
+            );
+        };
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let datadir = real(datadir);
+        if own.as_ref().is_some_and(|own| datadir.starts_with(real(own))) {
+            return None;
+        }
+        let closed = closed.iter().map(|folder| real(folder));
+        let mut touched = closed.filter(|folder| datadir.starts_with(folder) || folder.starts_with(&datadir));
+        touched.next().map(|folder| {
+            let (datadir, folder) = (datadir.display(), folder.display());
+            format!("the server says that its files are in {datadir}, and {folder} is Lifeboat's own")
+        })
+    }
+}
+
 /// Why a resource could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
@@ -42,6 +77,11 @@ pub enum TestError {
     Sql(#[from] SqlError),
     #[error(transparent)]
     Redis(#[from] redis::RedisError),
+}
+
+/// Whether a URL uses nothing of this machine but its network: no sockets, no files.
+pub fn is_of_the_network(url: &str) -> bool {
+    url.parse::<Endpoint>().is_ok_and(|endpoint| endpoint.is_of_the_network())
 }
 
 /// Where a resource is, of what may be shown of its URL.
@@ -71,7 +111,7 @@ pub fn resource_address(engine: Engine, url: &str) -> Result<Address, AddressErr
 pub fn test_resource(
     engine: Engine,
     url: &str,
-    is_cluster: bool,
+    (is_cluster, reach): (bool, &Reach),
     ctx: &Ctx,
 ) -> Result<TestReport, TestError> {
     resource_address(engine, url)?;
@@ -79,7 +119,7 @@ pub fn test_resource(
     match engine {
         Engine::Redis => Ok(test_redis(&endpoint, is_cluster, ctx)?),
         Engine::Postgresql => Ok(test_postgres(&endpoint, ctx)?),
-        Engine::Mariadb => Ok(test_mariadb(&endpoint, ctx)?),
+        Engine::Mariadb => Ok(test_mariadb(&endpoint, reach, ctx)?),
     }
 }
 
@@ -95,11 +135,18 @@ fn test_postgres(endpoint: &Endpoint, ctx: &Ctx) -> Result<TestReport, SqlError>
     Ok(TestReport { version: Some(version), remarks })
 }
 
-fn test_mariadb(endpoint: &Endpoint, ctx: &Ctx) -> Result<TestReport, SqlError> {
+fn test_mariadb(endpoint: &Endpoint, reach: &Reach, ctx: &Ctx) -> Result<TestReport, SqlError> {
     let facts = mariadb::Facts::read(endpoint, ctx)?;
     let mut remarks = Vec::new();
     for (method, name) in [(mariadb::Method::Physical, PHYSICAL), (mariadb::Method::Logical, LOGICAL)] {
-        remarks.extend(facts.lacks(method).iter().map(|lack| format!("for {name}: {}", lack.text)));
+        let refused = reach.refuses(&facts.datadir).filter(|_| method == mariadb::Method::Physical);
+        match refused {
+            // What is wrong with its files is told only to who may read them.
+            Some(refused) => remarks.push(format!("for {name}: {refused}")),
+            None => {
+                remarks.extend(facts.lacks(method).iter().map(|lack| format!("for {name}: {}", lack.text)));
+            }
+        }
     }
     Ok(TestReport { version: Some(facts.version), remarks })
 }
@@ -148,11 +195,34 @@ mod tests {
     }
 
     #[test]
+    fn of_this_machine_only_what_is_nobodys_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = |name: &str| folder.path().join(name);
+        for name in ["data/instances/rm-1/data", "data/vaults", "mysql"] {
+            std::fs::create_dir_all(below(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(below("data/vaults"), below("link")).unwrap();
+        let own = Some(below("data/instances/rm-1"));
+        let reach = Reach::Files { closed: vec![below("data")], own };
+        for (name, is_refused) in [
+            ("mysql", false),
+            ("data/instances/rm-1/data", false),
+            ("data/instances", true),
+            ("data/vaults", true),
+            ("link", true),
+            ("", true),
+        ] {
+            assert_eq!(reach.refuses(&below(name)).is_some(), is_refused, "{name}");
+        }
+        assert!(Reach::Nothing.refuses(&below("mysql")).unwrap().contains("local_accounts"));
+    }
+
+    #[test]
     fn a_redis_tells_its_version_and_what_is_missing() {
         let redis = Redis::start(&["--requirepass", "geheim"]);
         let test = |user: &str, is_cluster| {
             let url = format!("redis://{user}@127.0.0.1:{}", redis.port());
-            test_resource(Engine::Redis, &url, is_cluster, &Ctx::default())
+            test_resource(Engine::Redis, &url, (is_cluster, &Reach::Nothing), &Ctx::default())
         };
         let report = test(":geheim", false).unwrap();
         let version = report.version.clone().unwrap();

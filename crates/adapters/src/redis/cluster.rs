@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::error::{RedisError, RedisErrorKind, Result};
+use crate::endpoint::is_network_name;
 
 pub(super) const SLOTS: u16 = 16_384;
 
@@ -69,6 +70,10 @@ fn range(text: &str) -> Option<RangeInclusive<u16>> {
 fn host_and_port(address: &str) -> Option<(String, u16)> {
     let address = address.split(',').next()?.split('@').next()?;
     let (host, port) = address.rsplit_once(':')?;
+    // A cluster leads to nothing of this machine but its network.
+    if !(host.is_empty() || is_network_name(host)) {
+        return None;
+    }
     Some((host.to_owned(), port.parse().ok()?))
 }
 

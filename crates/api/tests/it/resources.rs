@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use lifeboat_model::database::BackupMethod;
+use lifeboat_service::{NewDatabaseBackup, ServiceError};
 use serde_json::{Value, json};
 
 use super::native::{ask, ok};
@@ -135,4 +137,46 @@ async fn a_test_says_that_nobody_answers_and_a_removed_resource_is_gone() {
     assert_eq!(ask(&world, ("GET", ONE), &["r-1"], &json!({})).await.0, 404);
     assert_eq!(ask(&world, ("DELETE", ONE), &["r-1"], &json!({})).await.0, 404);
     world.ok("DeleteVault", &[("VaultId", &vault)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_this_machines_is_not_for_other_accounts() {
+    let world = World::start().await;
+    let other = world.other_account(2).await;
+    for (number, engine, url) in [
+        (1, "postgresql", "postgresql://ada@%2Frun%2Fpostgresql/shop"),
+        (2, "mariadb", "mariadb://root@localhost/"),
+        (3, "redis", "redis://localhost?socket=/run/redis.sock"),
+        (4, "redis", "rediss://db?cacert=/etc/shadow"),
+    ] {
+        let prefix = if engine == "redis" { "r" } else { "rm" };
+        let new = |whose: &str| json!({"resource_id": format!("{prefix}-{whose}{number}"), "engine": engine, "url": url});
+        let (status, refused) = ask(&other, ("POST", "/resources"), &[], &new("their")).await;
+        assert_eq!((status, &refused["code"]), (403, &json!("Forbidden")), "{refused}");
+        assert!(refused["message"].as_str().unwrap().contains("name a host and a port"), "{refused}");
+        // Nor does the owner of the server give them what would be theirs to use.
+        let mut given = new("given");
+        given["account_id"] = json!(other.caller().account.to_string());
+        assert_eq!(ask(&world, ("POST", "/resources"), &[], &given).await.0, 403);
+        ok(&world, ("POST", "/resources"), &[], &new("own")).await;
+    }
+    assert_eq!(ok(&other, ("GET", "/resources"), &[], &json!({})).await["total"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_mariadb_of_another_account_no_files_are_read() {
+    let world = World::start().await;
+    let other = world.other_account(2).await;
+    let new = json!({"resource_id": "rm-1", "engine": "mariadb", "url": "mariadb://ada@127.0.0.1:1/"});
+    ok(&other, ("POST", "/resources"), &[], &new).await;
+    let back_up = |method| NewDatabaseBackup { method, ..NewDatabaseBackup::default() };
+    let id = "rm-1".parse().unwrap();
+    let ask =
+        async |method| other.service.create_database_backup(&other.caller(), &id, back_up(method)).await;
+    let refused = ask(BackupMethod::Physical).await.unwrap_err();
+    assert!(
+        matches!(&refused, ServiceError::NotLocal(what) if what.contains("a logical backup")),
+        "{refused}"
+    );
+    assert!(ask(BackupMethod::Logical).await.is_ok());
 }

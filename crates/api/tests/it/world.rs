@@ -85,6 +85,7 @@ async fn service_in(
         hostname: "testhost".to_owned(),
         spool_folder: folder.to_owned(),
         temp_folder: folder.join("temp"),
+        data_folder: folder.to_owned(),
         instance_root: folder.join("instances"),
         limits: Limits::default(),
     };

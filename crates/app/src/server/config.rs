@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use lifeboat_model::id::AccountId;
 use lifeboat_service::{CatalogPlace, Limits};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -56,6 +57,8 @@ struct File {
     instance_root: Option<PathBuf>,
     /// The folders that jobs may read and write.
     client_paths: Option<Vec<ClientPath>>,
+    /// Accounts whose databases may use sockets and files of this machine, and may become servers on it.
+    local_accounts: Vec<Account>,
     metrics: Option<MetricsFor>,
     log_format: Option<LogFormat>,
     tls: Option<TlsFiles>,
@@ -104,6 +107,18 @@ impl<'de> Deserialize<'de> for ClientPath {
             return Ok(Self(path));
         }
         Err(D::Error::custom(format!("{} is not an absolute path without ..", path.display())))
+    }
+}
+
+/// The number of an account, as text like everywhere else.
+#[derive(Clone, Copy, Debug)]
+struct Account(AccountId);
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let account = text.parse().ok().and_then(AccountId::from_number).map(Self);
+        account.ok_or_else(|| D::Error::custom(format!("{text:?} is not the number of an account")))
     }
 }
 
@@ -185,7 +200,7 @@ impl Config {
             region: args.region.clone().or(file.region).map(|region| region.0),
             metrics: args.metrics.or(file.metrics).unwrap_or_default(),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
-            limits: file.limits.of_service(file.client_paths),
+            limits: file.limits.of_service(file.client_paths, file.local_accounts),
             most_connections: file.limits.connections.map_or(1000, |most| to_usize(most.0)),
         };
         if !config.listen.ip().is_loopback() && config.tls.is_none() && !args.insecure && !file.insecure {
@@ -224,7 +239,7 @@ impl File {
 }
 
 impl FileLimits {
-    fn of_service(&self, client_paths: Option<Vec<ClientPath>>) -> Limits {
+    fn of_service(&self, client_paths: Option<Vec<ClientPath>>, local_accounts: Vec<Account>) -> Limits {
         let default = Limits::default();
         Limits {
             jobs_at_once: self.jobs_at_once.map_or(default.jobs_at_once, |most| to_usize(most.0)),
@@ -233,6 +248,7 @@ impl FileLimits {
             job_waits: self.job_waits_hours.map_or(default.job_waits, |hours| hours_of(hours.0)),
             client_paths: client_paths
                 .map_or(default.client_paths, |paths| paths.into_iter().map(|path| path.0).collect()),
+            local_accounts: local_accounts.into_iter().map(|account| account.0).collect(),
             reports_kept: self.reports_days.map_or(default.reports_kept, |days| hours_of(days.0 * 24)),
             stop_waits: self
                 .stop_seconds
@@ -280,6 +296,7 @@ mod tests {
             ("data = \"a\"\nlisten = \"localhost\"\n", 2, "invalid socket address"),
             ("\ndatabase = \"mysql://x\"\n", 2, "postgres://user:password@host/database"),
             ("client_paths = [\n\"/a\",\n\"/a/../b\"]\n", 1, "is not an absolute path without .."),
+            ("local_accounts = [\"me\"]\n", 1, "is not the number of an account"),
             ("[tls]\ncertificate = \"c\"\n", 1, "missing field `key`"),
             ("log_format = \"xml\"\n", 1, "unknown variant `xml`"),
             ("data = \"a\"\ndata = \"b\"\n", 2, "duplicate key"),

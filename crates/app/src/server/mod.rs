@@ -120,6 +120,7 @@ async fn start(app: &App, config: &Config, data: &DataFolder) -> anyhow::Result<
         hostname: app.env.hostname(),
         spool_folder: app.env.spool_folder(),
         temp_folder: data.temp(config.vault_root.as_deref())?,
+        data_folder: config.data.clone(),
         instance_root: data.instances(config.instance_root.as_deref())?,
         limits: config.limits.clone(),
     };

@@ -3,6 +3,7 @@
 //! The job is a row before anything is asked of the server, except of a cluster: its shards have to be known, because each
 //! is a job of its own.
 
+mod local;
 mod policy;
 mod restores;
 mod servers;
@@ -96,6 +97,7 @@ impl Service {
         request: &NewDatabaseBackup,
         trigger: Trigger,
     ) -> Result<Vec<NewJob>> {
+        self.check_method(row, request.method)?;
         let nodes = if row.is_cluster { self.nodes_of(row).await? } else { Vec::new() };
         let vault = self.vault_of_databases(row).await?;
         let count = nodes.len() as u64 + 2;

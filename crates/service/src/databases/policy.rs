@@ -25,7 +25,8 @@ impl Service {
         id: &ResourceId,
         policy: &DatabasePolicy,
     ) -> Result<()> {
-        self.resource(caller, id).await?;
+        let row = self.resource(caller, id).await?;
+        self.check_method(&row, policy.method)?;
         let schedule = schedule_of(policy);
         let next = schedule.next_after(self.now(), &jiff::tz::TimeZone::UTC);
         let runs: Vec<_> = next

@@ -50,6 +50,7 @@ impl Service {
     ) -> Result<String> {
         let row = self.resource(caller, id).await?;
         let found = self.backup_set(caller, id, set).await?;
+        self.check_server(&row, backup_of(&found)?.method)?;
         self.restore_into(&row, (&found, DatabaseRestoreTarget::Tables(databases))).await
     }
 
@@ -62,6 +63,7 @@ impl Service {
             let accepted = "A new server is made of a physical set; of a logical one tables can be restored.";
             return Err(Invalid::new("backup id", &set.to_string(), accepted).into());
         }
+        self.check_server(&row, backup.method)?;
         let new: ResourceId = format!("rm-{}", random_characters(self.random.number()))
             .parse()
             .map_err(|_| ServiceError::Strange("an id was made that is none".to_owned()))?;
@@ -164,6 +166,9 @@ impl Service {
         let sets = self.sets_of_cluster(job.account, &set).await?;
         let no_resource = || ServiceError::Missing(Missing::Resource, restore.resource.to_string());
         let row = self.catalog.resource(job.account, &restore.resource).await?.ok_or_else(no_resource)?;
+        if !matches!(restore.target, DatabaseRestoreTarget::Keys { .. }) {
+            self.check_server(&row, restore.method)?;
+        }
         let url = self.resource_endpoint(&row)?;
         let endpoint = url.expose().parse().map_err(|_| strange())?;
         // A new server has a folder of its own for ever, a restore of tables one for a while.

@@ -16,6 +16,7 @@ use lifeboat_repository::tree::{Node, NodeTime};
 use super::slots::Slots;
 use crate::import::{JobResult, about, detail_fields, result_fields};
 use crate::progress::Progress;
+use crate::resource::Reach;
 use crate::vault::VaultAccess;
 use crate::{Done, JobError};
 
@@ -26,6 +27,7 @@ pub struct DatabaseBackupOrder {
     pub backup: DatabaseBackup,
     /// Opens the resource; it may hold a password.
     pub endpoint: Endpoint,
+    pub reach: Reach,
     /// By which the snapshot can be found without a catalog.
     pub tags: Vec<String>,
     /// What else the snapshot shall say of itself, for a catalog to be made of it.

@@ -8,6 +8,7 @@ use lifeboat_repository::Ctx;
 use lifeboat_repository::intake::Intake;
 use lifeboat_repository::tree::Node;
 
+use super::DatabaseError;
 use super::backup::{DatabaseBackupOrder, Source, Stream};
 use crate::JobError;
 
@@ -27,6 +28,11 @@ struct Files {
 
 pub(super) fn open(order: &DatabaseBackupOrder, ctx: &Ctx) -> Result<Box<dyn Source>, JobError> {
     let facts = Facts::read(&order.endpoint, ctx)?;
+    if order.backup.method == BackupMethod::Physical
+        && let Some(what) = order.reach.refuses(&facts.datadir)
+    {
+        return Err(JobError::Database(DatabaseError::new("SOURCE_RIGHTS", what)));
+    }
     facts.check(match order.backup.method {
         BackupMethod::Physical => Method::Physical,
         BackupMethod::Logical => Method::Logical,

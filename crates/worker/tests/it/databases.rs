@@ -13,7 +13,7 @@ use lifeboat_testkit::mariadb::{MariaDb, query_at};
 use lifeboat_testkit::postgres::{Postgres, run as run_program};
 use lifeboat_testkit::redis::Redis;
 use lifeboat_worker::{
-    Ctx, DatabaseBackupOrder, DatabaseRestoreOrder, Done, JobError, Progress, Slots, back_up_database,
+    Ctx, DatabaseBackupOrder, DatabaseRestoreOrder, Done, JobError, Progress, Reach, Slots, back_up_database,
     restore_database, stop_server,
 };
 
@@ -39,6 +39,7 @@ pub(crate) fn order(scene: &Scene, engine: Engine, url: &str) -> DatabaseBackupO
             nodes: 0,
         },
         endpoint: url.parse::<Endpoint>().unwrap(),
+        reach: Reach::Files { closed: Vec::new(), own: None },
         tags: vec!["job=job-1".to_owned()],
         about: serde_json::Value::Null,
         uploads: Slots::new(1),

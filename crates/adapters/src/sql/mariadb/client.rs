@@ -95,6 +95,8 @@ impl Client {
         Ok(program.args([
             "--default-character-set=utf8mb4",
             "--binary-mode",
+            // Neither the server nor what a backup holds gets a file of this machine.
+            "--local-infile=0",
             "--max-allowed-packet=1G",
             "--connect-timeout=10",
         ]))

@@ -151,6 +151,7 @@ pub(crate) fn refuse(error: &ServiceError) -> WireError {
             let what = "The vault cannot be read; the server's log says why.";
             WireError::new(StatusCode::INTERNAL_SERVER_ERROR, "AccessVaultFail", what)
         }
+        ServiceError::NotLocal(_) => WireError::new(StatusCode::FORBIDDEN, "Forbidden", sentence(&text)),
         ServiceError::NotTrusted { .. } => WireError::new(
             StatusCode::FORBIDDEN,
             "AssumeRoleFail",
