@@ -27,6 +27,10 @@ use crate::{Service, ServiceError, bridge};
 const RENEW_EVERY: Duration = Duration::from_millis(800);
 /// A catalog that takes longer for an answer has not answered.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// So long before a lease ends that nobody has renewed, its worker stops: by its end it writes nothing any more.
+const STOP_BEFORE_END: Duration = Duration::from_secs(4);
+/// A process that was stopped for long asks all the same whether its lease still holds.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a worker may take to notice a cancel.
 const TAKE_CANCEL_WITHIN: Duration = Duration::from_secs(10);
 
@@ -126,10 +130,16 @@ pub(crate) async fn run_job(
         return;
     }
     let ended = held.with_server_noted(ended).await;
+    if held.is_lost && is_cut_off(&ended) {
+        drop(slot);
+        return;
+    }
     let error_file = service.close_item_log(&job, &progress).await;
     let finished = finished(service, &job, &ended, progress.read());
     let running_millis = held.running_millis();
-    held.finish(FinishedJob { error_file, ..finished }, running_millis).await;
+    if held.finish(FinishedJob { error_file, ..finished }, running_millis).await {
+        service.forget_notes_of(&job).await;
+    }
     drop(slot);
 }
 
@@ -222,7 +232,9 @@ impl Held<'_> {
         let renewed =
             service.catalog.renew_job((id, self.fence), (&counters, self.running_millis()), until, now);
         let asked = Instant::now();
-        match tokio::time::timeout(ANSWER_WITHIN.min(lease), renewed).await {
+        let patience =
+            held_for(lease).saturating_sub(self.heard.elapsed()).clamp(LEAST_PATIENCE, ANSWER_WITHIN);
+        match tokio::time::timeout(patience, renewed).await {
             Ok(Ok(Some(is_canceling))) => {
                 self.heard = asked;
                 if is_canceling {
@@ -236,7 +248,7 @@ impl Held<'_> {
             }
             Err(_) => warn!(job.id = %id, "the catalog does not answer about the lease of job {id}"),
         }
-        if !self.is_lost && self.heard.elapsed() >= lease {
+        if !self.is_lost && self.heard.elapsed() >= held_for(lease) {
             self.lose();
         }
     }
@@ -264,8 +276,9 @@ impl Held<'_> {
         self.finish(FinishedJob { error_file, ..finished }, running_millis).await;
     }
 
-    /// Says what came of the job, again and again while the catalog fails, until it has heard or the lease is lost.
-    async fn finish(&mut self, finished: FinishedJob, running_millis: u64) {
+    /// Says what came of the job, again and again while the catalog fails, until it has heard or the lease is lost. False
+    /// when it has not heard.
+    async fn finish(&mut self, finished: FinishedJob, running_millis: u64) -> bool {
         let (service, id) = (self.service, &self.job.id);
         while let Ok(phase) = self.phases.try_recv() {
             self.note_phase(phase).await;
@@ -277,11 +290,11 @@ impl Held<'_> {
                     service.figures.note(&self.job.kind, finished.outcome.state(), &finished.counters);
                     let state = finished.outcome.state().as_str();
                     info!(job.id = %id, job.state = state, "finished job {id}");
-                    return;
+                    return true;
                 }
                 Ok(false) => {
                     warn!(job.id = %id, "job {id} was given to somebody else, or its end was heard already");
-                    return;
+                    return false;
                 }
                 Err(failed) => {
                     error!(job.id = %id, error = %bridge::chain(&failed), "cannot finish job {id}, trying again");
@@ -290,7 +303,7 @@ impl Held<'_> {
                         self.renew().await;
                     }
                     if service.running.is_stopping.load(Ordering::SeqCst) {
-                        return;
+                        return false;
                     }
                 }
             }
@@ -309,6 +322,16 @@ impl Held<'_> {
     fn running_millis(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// A worker that stopped because its lease was lost was not canceled by anybody: somebody else goes on with the job.
+fn is_cut_off(ended: &Ended) -> bool {
+    matches!(ended, Ended::Ran(Err(JobError::Cancelled)) | Ended::LeftBehind)
+}
+
+/// How long a worker goes on that hears nothing.
+fn held_for(lease: Duration) -> Duration {
+    lease.saturating_sub(STOP_BEFORE_END).max(lease / 2)
 }
 
 fn finished(service: &Service, job: &JobRow, ended: &Ended, counters: JobCounters) -> FinishedJob {
@@ -363,4 +386,25 @@ fn finished(service: &Service, job: &JobRow, ended: &Ended, counters: JobCounter
 
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_hears_nothing_has_stopped_before_its_lease_ends() {
+        let lease = crate::Limits::default().lease;
+        assert!(held_for(lease) + RENEW_EVERY + LEAST_PATIENCE < lease);
+        assert!(held_for(lease) > 2 * (RENEW_EVERY + LEAST_PATIENCE), "one answer may fail to come");
+        let short = Duration::from_secs(2);
+        assert_eq!(held_for(short), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_lost_lease_is_no_cancel_and_no_failure_is_kept_back() {
+        assert!(is_cut_off(&Ended::LeftBehind) && is_cut_off(&Ended::Ran(Err(JobError::Cancelled))));
+        assert!(!is_cut_off(&Ended::NotBegun(ServiceError::Conflict(String::new()))));
+        assert!(!is_cut_off(&Ended::Ran(Ok(Done::default()))));
+    }
 }

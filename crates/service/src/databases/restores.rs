@@ -4,6 +4,7 @@
 //! became of him. A new server is noted before its job is said to be over, so a crash between them makes it again.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use lifeboat_catalog::{JobRow, MadeInstance, NewJob, NewResource, ResourceRow, SnapshotRow};
 use lifeboat_model::database::{DatabaseBackup, DatabaseRestore, DatabaseRestoreTarget, RestoredDatabase};
@@ -12,9 +13,10 @@ use lifeboat_model::job::{JobKind, Trigger};
 use lifeboat_model::resource::{Address, Engine, ResourceId, ResourceState};
 use lifeboat_worker::{DatabaseRestoreOrder, MadeServer, VaultAccess, check_key_filter};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::error::Invalid;
-use crate::{Caller, Missing, Result, Secret, Service, ServiceError};
+use crate::{Caller, Missing, Result, Secret, Service, ServiceError, bridge};
 
 /// A server that this one runs itself; its files are in a folder named after its resource.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -176,9 +178,28 @@ impl Service {
             DatabaseRestoreTarget::Instance(new) => self.instance_root.join(new.as_str()),
             _ => self.instance_root.join(format!(".{}", job.id)),
         };
+        let notes = self.notes_of(job);
         let detail = set.set.map(|set| set.detail).unwrap_or_default();
         let workers = crate::dispatch::workers();
-        Ok(DatabaseRestoreOrder { vault, snapshots: sets, restore, detail, endpoint, folder, workers })
+        Ok(DatabaseRestoreOrder { vault, snapshots: sets, restore, detail, endpoint, folder, notes, workers })
+    }
+
+    fn notes_of(&self, job: &JobRow) -> PathBuf {
+        self.instance_root.join(format!(".{}.notes", job.id))
+    }
+
+    /// Forgets what attempts at a restore had to tell each other: its end is known.
+    pub(crate) async fn forget_notes_of(&self, job: &JobRow) {
+        if job.kind != JobKind::DatabaseRestore.as_str() {
+            return;
+        }
+        let notes = self.notes_of(job);
+        let removed = bridge::run(move || std::fs::remove_file(notes)).await;
+        if let Err(failed) = removed
+            && failed.kind() != std::io::ErrorKind::NotFound
+        {
+            warn!(job.id = %job.id, error = %failed, "cannot remove the notes of job {}", job.id);
+        }
     }
 
     /// The snapshot files of a set; of a cluster those of all nodes.

@@ -29,6 +29,8 @@ pub struct DatabaseRestoreOrder {
     pub endpoint: Endpoint,
     /// Where a server that is made has its files, for ever or as long as the restore takes.
     pub folder: PathBuf,
+    /// A file for what an attempt has to tell the next one; it goes when the end of the job is known.
+    pub notes: PathBuf,
     pub workers: usize,
 }
 

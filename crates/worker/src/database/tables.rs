@@ -2,18 +2,20 @@
 //!
 //! A logical set is read as it is stored. Of a physical one a server is made for a while, in a folder of its own that
 //! nobody but us gets into, and dumped as a logical backup would dump it; server and folder are gone in the end, and what
-//! a crash leaves of them is removed by the next attempt at the same job.
+//! a crash leaves of them is removed by the next attempt at the same job. What an attempt has restored it notes, so that
+//! the next one does not take it for somebody else's.
 
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 
 use lifeboat_adapters::endpoint::Password;
-use lifeboat_adapters::sql::SqlError;
 use lifeboat_adapters::sql::mariadb::{instance, logical};
 use lifeboat_adapters::sql::postgres::{
-    Access, Dump, Instance, InstanceOptions, TableChoice, file_name, restore_database, restore_tables,
+    Access, Dump, Instance, InstanceOptions, TableChoice, file_name, is_restored, restore_database,
+    restore_tables,
 };
+use lifeboat_adapters::sql::{Journal, SqlError};
 use lifeboat_model::database::{BackupMethod, RestoredDatabase, RestoredTable};
 use lifeboat_model::resource::Engine;
 use lifeboat_repository::Ctx;
@@ -69,7 +71,7 @@ fn postgresql(
     ctx: &Ctx,
 ) -> Result<bool, JobError> {
     if order.restore.method == BackupMethod::Logical {
-        for database in wanted {
+        for database in missing(order, wanted, ctx)? {
             let dump = set.file(Path::new(&file_name(&database.name)), &ctx.cancel)?;
             restore_one(order, (database, dump), ctx)?;
         }
@@ -81,7 +83,7 @@ fn postgresql(
     server.start(ctx)?;
     let role = order.endpoint.user.as_deref().unwrap_or("postgres");
     let endpoint = server.private_endpoint(role, ctx)?;
-    for database in wanted {
+    for database in missing(order, wanted, ctx)? {
         let mut dump = Dump::of(&endpoint, &database.name, ctx)?;
         restore_one(order, (database, &mut dump), ctx)?;
         dump.finish(ctx)?;
@@ -89,19 +91,42 @@ fn postgresql(
     Ok(false)
 }
 
+/// What no earlier attempt has restored.
+fn missing<'w>(
+    order: &DatabaseRestoreOrder,
+    wanted: &'w [RestoredDatabase],
+    ctx: &Ctx,
+) -> Result<Vec<&'w RestoredDatabase>, SqlError> {
+    let target = (&order.endpoint, &Journal::at(&order.notes));
+    let mut missing = Vec::new();
+    for database in wanted {
+        if !is_restored(target, name_of(database), &choices_of(database), ctx)? {
+            missing.push(database);
+        }
+    }
+    Ok(missing)
+}
+
+fn name_of(database: &RestoredDatabase) -> &str {
+    database.new_name.as_deref().unwrap_or(&database.name)
+}
+
+fn choices_of(database: &RestoredDatabase) -> Vec<TableChoice> {
+    let choice =
+        |table: &RestoredTable| TableChoice { name: table.name.clone(), new_name: table.new_name.clone() };
+    database.tables.iter().map(choice).collect()
+}
+
 fn restore_one(
     order: &DatabaseRestoreOrder,
     (database, dump): (&RestoredDatabase, impl Read),
     ctx: &Ctx,
 ) -> Result<(), SqlError> {
-    let name = database.new_name.as_deref().unwrap_or(&database.name);
+    let (target, name) = ((&order.endpoint, &Journal::at(&order.notes)), name_of(database));
     if database.tables.is_empty() {
-        return restore_database(&order.endpoint, dump, name, ctx);
+        return restore_database(target, dump, name, ctx);
     }
-    let choice =
-        |table: &RestoredTable| TableChoice { name: table.name.clone(), new_name: table.new_name.clone() };
-    let choices: Vec<_> = database.tables.iter().map(choice).collect();
-    restore_tables(&order.endpoint, dump, name, &choices, ctx).map(drop)
+    restore_tables(target, dump, name, &choices_of(database), ctx).map(drop)
 }
 
 fn mariadb_tables(
@@ -111,9 +136,10 @@ fn mariadb_tables(
 ) -> Result<bool, JobError> {
     let wanted: Vec<_> = wanted.iter().map(wanted_of).collect();
     let id = scratch_id(&order.folder);
+    let notes = (id.as_str(), &Journal::at(&order.notes));
     logical::clean_up(&order.endpoint, &id, ctx)?;
     let restored = if order.restore.method == BackupMethod::Logical {
-        logical::restore(&order.endpoint, set, &wanted, &id, ctx)?
+        logical::restore(&order.endpoint, set, &wanted, notes, ctx)?
     } else {
         instance::prepare(&order.folder, ctx)?;
         let mut random = [0; 16];
@@ -121,7 +147,7 @@ fn mariadb_tables(
         let password = Password::new(random.map(|byte| format!("{byte:02x}")).concat());
         let server = instance::Private::start(&order.folder, &password, ctx)?;
         let live = logical::Live::new(server.endpoint())?;
-        logical::restore(&order.endpoint, &live, &wanted, &id, ctx)?
+        logical::restore(&order.endpoint, &live, &wanted, notes, ctx)?
     };
     Ok(!restored.left_out.is_empty())
 }

@@ -30,4 +30,4 @@ pub use instance::{Access, Instance, InstanceOptions};
 pub use logical::{Dump, DumpedDatabase, Globals, LogicalSummary, dump_into, file_name};
 pub use lsn::{Lsn, NotLsn};
 pub use messages::ServerError;
-pub use restore::{TableChoice, restore_database, restore_tables};
+pub use restore::{TableChoice, is_restored, restore_database, restore_tables};

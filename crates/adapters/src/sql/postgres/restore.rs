@@ -3,12 +3,14 @@
 //! Everything is first restored into a scratch database, `lifeboat_scratch_<number>`. A whole database then gets its
 //! name, which is the moment it becomes visible. Tables are renamed there with their indexes and sequences and go over
 //! in one transaction. Nothing that exists is overwritten. The scratch database is dropped in the end, also on failure;
-//! what a crash has left is dropped by the next restore: its number is no longer locked by anybody.
+//! what a crash has left is dropped by the next restore: its number is no longer locked by anybody. What is about to
+//! get its name is noted first, so an attempt that follows a crash finds out whether that has happened.
 
 use std::io::{self, Read, Write};
 
 use lifeboat_repository::Ctx;
 use postgres_protocol::escape::{escape_identifier as ident, escape_literal as literal};
+use serde::{Deserialize, Serialize};
 
 use super::archive::Contents;
 use super::check::{Server, text};
@@ -19,6 +21,7 @@ use super::rename::{self, Table};
 use super::scratch::{self, Scratch};
 use crate::child::Program;
 use crate::endpoint::Endpoint;
+use crate::sql::Journal;
 use crate::sql::error::{Result, SqlError, SqlErrorKind};
 
 /// A table to restore.
@@ -30,8 +33,60 @@ pub struct TableChoice {
     pub new_name: Option<String>,
 }
 
+/// Tables that are about to be there: after this number of a transaction, all of them through one.
+#[derive(Deserialize, Serialize)]
+struct Coming {
+    transaction: i64,
+    /// Schema and name of each.
+    tables: Vec<(String, String)>,
+}
+
+/// Whether an earlier attempt at the same restore got as far as this database, or as these tables in it.
+pub fn is_restored(
+    (target, journal): (&Endpoint, &Journal),
+    database: &str,
+    choices: &[TableChoice],
+    ctx: &Ctx,
+) -> Result<bool> {
+    if choices.is_empty() {
+        let Some(id) = journal.get::<String>(&about(database, choices))? else { return Ok(false) };
+        return Ok(id_of(&mut Server::connect(target, ctx)?, database)? == Some(id));
+    }
+    let Some(coming) = journal.get::<Coming>(&about(database, choices))? else { return Ok(false) };
+    let mut connection = Connection::open(target, Purpose::Sql(database), ctx)?;
+    let names: Vec<_> = coming
+        .tables
+        .iter()
+        .map(|(schema, name)| format!("({}, {})", literal(schema), literal(name)))
+        .collect();
+    let rows = connection.query(&format!(
+        "SELECT count(*), count(DISTINCT c.xmin::text), bool_and(txid_snapshot_xmax(txid_current_snapshot()) - age(c.xmin) >= {}) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE (n.nspname, c.relname) IN ({})",
+        coming.transaction,
+        names.join(", ")
+    ))?;
+    let all = coming.tables.len().to_string();
+    Ok(rows.first().is_some_and(|row| text(row, 0) == all && text(row, 1) == "1" && text(row, 2) == "t"))
+}
+
+/// What a note is about.
+fn about(database: &str, choices: &[TableChoice]) -> String {
+    let names: Vec<_> = choices.iter().map(|choice| (&choice.name, &choice.new_name)).collect();
+    serde_json::json!([database, names]).to_string()
+}
+
+fn id_of(server: &mut Server, database: &str) -> Result<Option<String>> {
+    let rows = server.query(&format!("SELECT oid FROM pg_database WHERE datname = {}", literal(database)))?;
+    Ok(rows.first().map(|row| text(row, 0).to_owned()))
+}
+
 /// Restores a whole database under the name `name`, which must be free.
-pub fn restore_database(target: &Endpoint, mut dump: impl Read, name: &str, ctx: &Ctx) -> Result<()> {
+pub fn restore_database(
+    (target, journal): (&Endpoint, &Journal),
+    mut dump: impl Read,
+    name: &str,
+    ctx: &Ctx,
+) -> Result<()> {
     let mut server = Server::connect(target, ctx)?;
     if exists(&mut server, name)? {
         let text = format!("the database {name} exists already in {target}");
@@ -42,6 +97,7 @@ pub fn restore_database(target: &Endpoint, mut dump: impl Read, name: &str, ctx:
     let program = restorer(target, scratch.name(), &mut server, &contents, ctx)?;
     feed(program, &mut head.as_slice().chain(dump), ctx)?;
     settle(&mut server, &contents, scratch.name())?;
+    journal.note(&about(name, &[]), &id_of(&mut server, scratch.name())?)?;
     server.query(&format!("ALTER DATABASE {} RENAME TO {}", ident(scratch.name()), ident(name)))?;
     scratch.keep();
     Ok(())
@@ -69,7 +125,7 @@ fn settle(server: &mut Server, contents: &Contents, scratch: &str) -> Result<()>
 /// Restores single tables into the database `database`, which must be there; none of their names may be taken. Gives
 /// the names they got.
 pub fn restore_tables(
-    target: &Endpoint,
+    (target, journal): (&Endpoint, &Journal),
     mut dump: impl Read,
     database: &str,
     choices: &[TableChoice],
@@ -107,11 +163,20 @@ pub fn restore_tables(
     for table in &tables {
         program = program.arg(format!("--table={}", table.pattern()));
     }
+    let transaction = next_transaction(&mut server)?;
+    let coming = tables.iter().map(|table| (table.new_schema.clone(), table.new_name.clone())).collect();
+    journal.note(&about(database, choices), &Coming { transaction, tables: coming })?;
     let mut moved = Dump::run(program, ctx)?;
     let into = restorer(target, database, &mut server, &contents, ctx)?.arg("--single-transaction");
     feed(into, &mut moved, ctx)?;
     moved.finish(ctx)?;
     Ok(tables.iter().map(Table::full_name).collect())
+}
+
+fn next_transaction(server: &mut Server) -> Result<i64> {
+    let rows = server.query("SELECT txid_snapshot_xmax(txid_current_snapshot())")?;
+    let number = rows.first().and_then(|row| text(row, 0).parse().ok());
+    number.ok_or_else(|| SqlError::damaged("the server does not tell the number of a transaction"))
 }
 
 fn program_of(target: &Endpoint, database: &str, server: &mut Server, ctx: &Ctx) -> Result<Program> {

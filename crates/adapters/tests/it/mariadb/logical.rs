@@ -5,7 +5,7 @@ use lifeboat_adapters::sql::mariadb::instance::{self, Private};
 use lifeboat_adapters::sql::mariadb::logical::{
     Live, LogicalSummary, Restored, Source, TableWanted, Wanted, clean_up, dump_into, restore,
 };
-use lifeboat_adapters::sql::{SqlError, SqlErrorKind};
+use lifeboat_adapters::sql::{Journal, SqlError, SqlErrorKind};
 use lifeboat_repository::Ctx;
 use lifeboat_repository::id::BlobId;
 use lifeboat_repository::repository::Repository;
@@ -75,7 +75,8 @@ fn bring_back<S: Source + ?Sized>(
     source: &S,
     wanted: &[Wanted],
 ) -> Result<Restored, SqlError> {
-    let restored = restore(&endpoint(mariadb), source, wanted, "test1", &Ctx::default());
+    let restored =
+        restore(&endpoint(mariadb), source, wanted, ("test1", &Journal::default()), &Ctx::default());
     assert_eq!(mariadb.query("SHOW DATABASES LIKE 'lifeboat%'"), "", "the scratch is still there");
     restored
 }
@@ -220,10 +221,54 @@ fn a_statement_that_fails_ends_it_and_takes_everything_back() {
     let failed = bring_back(&mariadb, folder.path(), &[all_of("shop", "again")]).unwrap_err();
     assert_eq!(failed.kind, SqlErrorKind::Statement, "{failed:?}");
     assert_eq!(mariadb.query("SHOW DATABASES LIKE 'again'"), "");
-    let ctx = Ctx::default();
-    mariadb.execute("CREATE DATABASE lifeboat_left");
-    clean_up(&endpoint(&mariadb), "left", &ctx).unwrap();
-    assert_eq!(mariadb.query("SHOW DATABASES LIKE 'lifeboat%'"), "");
+}
+
+#[test]
+fn what_a_crash_has_left_is_taken_away_and_nothing_else() {
+    let mariadb = MariaDb::start();
+    for (name, comment) in [
+        ("lifeboat_left_0", ""),
+        ("lifeboat_left2_0", ""),
+        ("half", "lifeboat_left_1"),
+        ("other", "lifeboat_left2_1"),
+        ("theirs", "of lifeboat_left_1"),
+    ] {
+        mariadb.execute(&format!("CREATE DATABASE {name} COMMENT '{comment}'"));
+    }
+    clean_up(&endpoint(&mariadb), "left", &Ctx::default()).unwrap();
+    let left = mariadb.query(
+        "SELECT schema_name FROM information_schema.schemata WHERE schema_name REGEXP 'lifeboat|half|their|other' \
+         ORDER BY 1",
+    );
+    assert_eq!(left.split_whitespace().collect::<Vec<_>>(), ["lifeboat_left2_0", "other", "theirs"]);
+}
+
+#[test]
+fn an_attempt_after_a_crash_knows_its_own_work_from_that_of_others() {
+    let (mariadb, vault) = (shop(), vault());
+    let (tree, _) = dump(&mariadb, &vault, None).unwrap();
+    let folder = restored(&vault, tree);
+    let notes = tempfile::tempdir().unwrap();
+    let journal = Journal::at(notes.path().join("notes"));
+    let attempt = |wanted: &[Wanted], journal: &Journal| {
+        clean_up(&endpoint(&mariadb), "r1", &Ctx::default()).unwrap();
+        restore(&endpoint(&mariadb), folder.path(), wanted, ("r1", journal), &Ctx::default())
+    };
+    let wanted = [
+        all_of("shop", "new"),
+        tables_of("shop", "newer", &[("people", "p")]),
+        tables_of("shop", "other", &[("people", "p")]),
+    ];
+    assert_eq!(attempt(&wanted, &journal).unwrap().tables.len(), 8);
+    assert_eq!(mariadb.query("SELECT 1 FROM information_schema.schemata WHERE schema_comment <> ''"), "");
+    // It has died before anybody knew.
+    assert_eq!(attempt(&wanted, &journal).unwrap(), Restored::default());
+    for wanted in wanted {
+        assert_eq!(attempt(&[wanted], &Journal::default()).unwrap_err().kind, SqlErrorKind::Exists);
+    }
+    // What is gone since, or was not noted, is restored.
+    mariadb.execute("DROP DATABASE new");
+    assert_eq!(attempt(&[all_of("shop", "new")], &journal).unwrap().tables.len(), 6);
 }
 
 #[test]

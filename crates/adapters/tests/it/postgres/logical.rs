@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use lifeboat_adapters::sql::postgres::{
-    Access, Dump, Globals, Instance, InstanceOptions, LogicalSummary, TableChoice, dump_into,
+    Access, Dump, Globals, Instance, InstanceOptions, LogicalSummary, TableChoice, dump_into, is_restored,
     restore_database, restore_tables,
 };
-use lifeboat_adapters::sql::{SqlError, SqlErrorKind};
+use lifeboat_adapters::sql::{Journal, SqlError, SqlErrorKind};
 use lifeboat_repository::Ctx;
 use lifeboat_testkit::postgres::Postgres;
 use tempfile::TempDir;
@@ -57,7 +57,9 @@ fn tables(
         new_name: new.map(str::to_owned),
     };
     let choices: Vec<_> = names.iter().map(choice).collect();
-    restore_tables(&endpoint(server, "postgres"), File::open(file).unwrap(), to, &choices, &Ctx::default())
+    let at = endpoint(server, "postgres");
+    let file = File::open(file).unwrap();
+    restore_tables((&at, &Journal::default()), file, to, &choices, &Ctx::default())
 }
 
 fn databases(server: &Postgres) -> String {
@@ -80,16 +82,16 @@ fn databases_come_back_under_their_own_and_under_new_names() {
 
     let (ctx, at) = (Ctx::default(), endpoint(&server, "postgres"));
     let dump = || File::open(folder.path().join("My Shop=x.dump")).unwrap();
-    let taken = restore_database(&at, dump(), "My Shop=x", &ctx).unwrap_err();
+    let taken = restore_database((&at, &Journal::default()), dump(), "My Shop=x", &ctx).unwrap_err();
     assert_eq!(taken.kind, SqlErrorKind::Exists, "{taken}");
-    restore_database(&at, dump(), "It's \"new\"", &ctx).unwrap();
+    restore_database((&at, &Journal::default()), dump(), "It's \"new\"", &ctx).unwrap();
     let (was, is) = (content(&server, server.folder(), "My Shop=x"), server.folder());
     assert!(was.len() > 3000 && content(&server, is, "It's \"new\"") == was);
     let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname LIKE 'It%'";
     assert_eq!(server.query("postgres", owner).trim(), "jo");
     assert_eq!(server.query("It's \"new\"", "SHOW search_path").trim(), "\"Stock.Room\", public");
     execute(&server, "postgres", &["DROP DATABASE \"My Shop=x\""]);
-    restore_database(&at, dump(), "My Shop=x", &ctx).unwrap();
+    restore_database((&at, &Journal::default()), dump(), "My Shop=x", &ctx).unwrap();
     assert_eq!(content(&server, is, "My Shop=x"), was);
     assert_eq!(databases(&server).trim(), "It's \"new\",My Shop=x,empty,postgres");
 }
@@ -182,12 +184,12 @@ fn a_restore_that_fails_leaves_nothing_and_what_a_crash_has_left_goes_with_the_n
     let bytes = fs::read(&file).unwrap();
     let (ctx, at) = (Ctx::default(), endpoint(&server, "postgres"));
     for len in [3, 100, 5_000, bytes.len() / 2, bytes.len() - 1] {
-        let failed = restore_database(&at, &bytes[..len], "new", &ctx).unwrap_err();
+        let failed = restore_database((&at, &Journal::default()), &bytes[..len], "new", &ctx).unwrap_err();
         assert!(matches!(failed.kind, SqlErrorKind::Damaged | SqlErrorKind::Program), "{len}: {failed}");
         assert_eq!(databases(&server).trim(), "My Shop=x,empty,postgres", "{len}");
     }
     execute(&server, "postgres", &["CREATE DATABASE lifeboat_scratch_00000000000000ff"]);
-    restore_database(&at, bytes.as_slice(), "new", &ctx).unwrap();
+    restore_database((&at, &Journal::default()), bytes.as_slice(), "new", &ctx).unwrap();
     assert_eq!(databases(&server).trim(), "My Shop=x,empty,new,postgres");
 }
 
@@ -239,7 +241,31 @@ fn a_table_comes_back_out_of_a_physical_backup() {
     let mut dump = Dump::of(&private, "My Shop=x", &ctx).unwrap();
     let choice = TableChoice { name: "orders".into(), new_name: Some("orders_then".into()) };
     let at = endpoint(&server, "postgres");
-    restore_tables(&at, &mut dump, "My Shop=x", &[choice], &ctx).unwrap();
+    restore_tables((&at, &Journal::default()), &mut dump, "My Shop=x", &[choice], &ctx).unwrap();
     dump.finish(&ctx).unwrap();
     assert_eq!(server.query("My Shop=x", "SELECT count(*) FROM orders_then").trim(), "1000");
+}
+
+#[test]
+fn an_attempt_after_a_crash_knows_its_own_work_from_that_of_others() {
+    let server = shop();
+    let (_, folder) = files(&server, &["My Shop=x".to_owned()]);
+    let (at, ctx) = (endpoint(&server, "postgres"), Ctx::default());
+    let dump = || File::open(folder.path().join("My Shop=x.dump")).unwrap();
+    let journal = Journal::at(folder.path().join("notes"));
+    let is_done =
+        |name: &str, choices: &[TableChoice]| is_restored((&at, &journal), name, choices, &ctx).unwrap();
+    assert!(!is_done("new", &[]));
+    restore_database((&at, &journal), dump(), "new", &ctx).unwrap();
+    assert!(is_done("new", &[]) && !is_done("postgres", &[]));
+    execute(&server, "postgres", &["DROP DATABASE new", "CREATE DATABASE new"]);
+    assert!(!is_done("new", &[]), "another one of the same name");
+
+    let choice = |name: &str| TableChoice { name: name.to_owned(), new_name: Some(format!("{name}'s")) };
+    let choices = ["orders", "customers"].map(choice);
+    assert!(!is_done("My Shop=x", &choices));
+    restore_tables((&at, &journal), dump(), "My Shop=x", &choices, &ctx).unwrap();
+    assert!(is_done("My Shop=x", &choices) && !is_done("My Shop=x", &choices[..1]));
+    execute(&server, "My Shop=x", &["DROP TABLE \"orders's\"", "CREATE TABLE \"orders's\" (n int)"]);
+    assert!(!is_done("My Shop=x", &choices), "one of them is not what was restored");
 }

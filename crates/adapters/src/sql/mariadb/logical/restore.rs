@@ -1,13 +1,16 @@
 //! Out of a logical backup into a running server.
 //!
-//! Everything is read into a scratch database `lifeboat_<id>` first and moved from there when all of it has come,
-//! tables in one statement. What is there already is never overwritten: that is looked at before anything begins, and
-//! a rename refuses it again. The scratch goes at the end and on failure; a crash leaves it, and [`clean_up`] takes it
-//! away.
+//! Everything is read into a scratch database `lifeboat_<id>_<number>` first and moved from there when all of it has
+//! come, tables in one statement. What is there already is never overwritten: that is looked at before anything begins,
+//! and a rename refuses it again. A database that is made says in its comment whose it is until all of it is there. The
+//! scratch goes at the end and on failure; a crash leaves it, and perhaps a database that is not whole, and
+//! [`clean_up`] takes both away. Each attempt knows its own by the number, so one that was thought dead spoils none.
 
 use std::io::{BufReader, Read, Write};
 
 use lifeboat_repository::Ctx;
+use lifeboat_repository::crypto::fill_random;
+use serde::{Deserialize, Serialize};
 
 use super::sieve::{Sifted, sift};
 use super::tables::Scratch;
@@ -15,6 +18,7 @@ use super::{COMPLETE, Part, Source};
 use crate::child::Writing;
 use crate::endpoint::Endpoint;
 use crate::patience::is_cancelled;
+use crate::sql::Journal;
 use crate::sql::error::{Result, SqlError, SqlErrorKind};
 use crate::sql::mariadb::client::Client;
 use crate::sql::mariadb::names::{self, OF_THE_SERVER, identifier, literal};
@@ -49,38 +53,79 @@ pub struct Restored {
     pub left_out: Vec<String>,
 }
 
-/// Restores what is wanted. `id` names the scratch database: letters and digits, and no other restore has the same.
+/// How far an earlier attempt has come with a database.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+enum Came {
+    /// Its tables were about to be moved into a database that was there.
+    Moving,
+    /// What it has made was whole, and about to be nobody's any more.
+    Whole,
+    Done,
+}
+
+/// Restores what is wanted. `id` names the scratch database: letters and digits, and no other restore has the same. What
+/// the journal says to be done is left as it is.
 pub fn restore<S: Source + ?Sized>(
     endpoint: &Endpoint,
     source: &S,
     wanted: &[Wanted],
-    id: &str,
+    (id, journal): (&str, &Journal),
     ctx: &Ctx,
 ) -> Result<Restored> {
     let client = Client::new(endpoint)?;
-    let name = scratch_name(id)?;
+    let mut random = [0; 8];
+    fill_random(&mut random);
+    let mark = format!("{}_{:016x}", scratch_name(id)?, u64::from_ne_bytes(random));
     wanted.iter().try_for_each(check_names)?;
-    wanted.iter().try_for_each(|database| refuse_existing(&client, database, ctx))?;
-    let mut restored = Restored::default();
+    let restoring = Restoring { client: &client, source, mark: &mark, journal };
+    let mut missing = Vec::new();
     for database in wanted {
-        let restoring = Restoring { client: &client, source, scratch: &name };
-        client.execute(&format!("CREATE DATABASE {}", identifier(&name)), ctx)?;
+        let came = journal.get::<Came>(&about(database))?;
+        let is_done = match came {
+            Some(Came::Done) => true,
+            Some(Came::Whole) => exists(&client, &database.new_name, ctx)?,
+            _ => false,
+        };
+        if !is_done {
+            refuse_existing(&client, database, came, ctx)?;
+            missing.push(database);
+        }
+    }
+    let mut restored = Restored::default();
+    for database in missing {
+        client.execute(&format!("CREATE DATABASE {}", identifier(&mark)), ctx)?;
         let done = restoring.database(database, &mut restored, ctx);
         // Also after a cancel, which would end this too.
-        let dropped = drop_database(&client, &name, &Ctx::default());
+        let dropped = drop_database(&client, &mark, &Ctx::default());
         done?;
         dropped?;
     }
     Ok(restored)
 }
 
-/// Takes away what a crash may have left of a restore.
+/// Takes away what a crash may have left of a restore: scratch databases, and such as were made and are not whole. To be
+/// done before it begins again.
 pub fn clean_up(endpoint: &Endpoint, id: &str, ctx: &Ctx) -> Result<()> {
-    drop_database(&Client::new(endpoint)?, &scratch_name(id)?, ctx)
+    let client = Client::new(endpoint)?;
+    let mark = scratch_name(id)?;
+    let is_ours =
+        |column: &str| format!("LEFT({column}, {}) = {}", mark.len() + 1, literal(&format!("{mark}_")));
+    let left = format!(
+        "SELECT schema_name FROM information_schema.schemata WHERE {} OR {}",
+        is_ours("schema_name"),
+        is_ours("schema_comment")
+    );
+    client.column(&left, ctx)?.iter().try_for_each(|name| drop_database(&client, name, ctx))
 }
 
 fn drop_database(client: &Client, name: &str, ctx: &Ctx) -> Result<()> {
     client.execute(&format!("SET foreign_key_checks = 0; DROP DATABASE IF EXISTS {}", identifier(name)), ctx)
+}
+
+/// What a note is about.
+fn about(wanted: &Wanted) -> String {
+    let names: Vec<_> = wanted.tables.iter().map(|table| (&table.name, &table.new_name)).collect();
+    serde_json::json!([wanted.name, wanted.new_name, names]).to_string()
 }
 
 fn scratch_name(id: &str) -> Result<String> {
@@ -117,7 +162,7 @@ fn exists(client: &Client, database: &str, ctx: &Ctx) -> Result<bool> {
     Ok(!client.column(&sql, ctx)?.is_empty())
 }
 
-fn refuse_existing(client: &Client, wanted: &Wanted, ctx: &Ctx) -> Result<()> {
+fn refuse_existing(client: &Client, wanted: &Wanted, came: Option<Came>, ctx: &Ctx) -> Result<()> {
     let refused = |what: String| Err(SqlError::new(SqlErrorKind::Exists, what));
     if wanted.tables.is_empty() {
         return match exists(client, &wanted.new_name, ctx)? {
@@ -135,6 +180,11 @@ fn refuse_existing(client: &Client, wanted: &Wanted, ctx: &Ctx) -> Result<()> {
         new_names.join(", ")
     );
     match client.column(&sql, ctx)?.first() {
+        Some(table) if came == Some(Came::Moving) => refused(format!(
+            "the table {}.{table} is there: an earlier attempt at this restore was cut off while it moved its tables, \
+             whose triggers may be missing; drop them and restore them again",
+            wanted.new_name
+        )),
         Some(table) => refused(format!(
             "the table {}.{table} is there already and is not overwritten; restore it under another name",
             wanted.new_name
@@ -146,15 +196,18 @@ fn refuse_existing(client: &Client, wanted: &Wanted, ctx: &Ctx) -> Result<()> {
 struct Restoring<'a, S: ?Sized> {
     client: &'a Client,
     source: &'a S,
-    scratch: &'a str,
+    /// The name of the scratch, and the comment of what is made and not whole.
+    mark: &'a str,
+    journal: &'a Journal,
 }
 
 impl<S: Source + ?Sized> Restoring<'_, S> {
     fn database(&self, wanted: &Wanted, restored: &mut Restored, ctx: &Ctx) -> Result<()> {
-        self.feed_part(Part::Database, &wanted.name, self.scratch, ctx)?;
+        self.feed_part(Part::Database, &wanted.name, self.mark, ctx)?;
         let sifted = self.feed_tables(wanted, ctx)?;
         if wanted.tables.is_empty() {
-            restored.tables.extend(self.move_all(wanted, &sifted, ctx)?);
+            let moved = self.fill_new(wanted, ctx, || self.move_all(wanted, &sifted, ctx))?;
+            restored.tables.extend(moved);
             return Ok(());
         }
         for table in &wanted.tables {
@@ -163,50 +216,63 @@ impl<S: Source + ?Sized> Restoring<'_, S> {
                 return Err(SqlError::new(SqlErrorKind::NotFound, what));
             }
         }
-        self.feed_part(Part::Triggers, &wanted.name, self.scratch, ctx)?;
-        let is_new = !exists(self.client, &wanted.new_name, ctx)?;
-        if is_new {
-            self.make_target(wanted, ctx)?;
+        self.feed_part(Part::Triggers, &wanted.name, self.mark, ctx)?;
+        if !exists(self.client, &wanted.new_name, ctx)? {
+            return self.fill_new(wanted, ctx, || self.scratch().move_tables(wanted, restored, ctx));
         }
-        let moved = self.scratch().move_tables(wanted, restored, ctx);
-        if moved.is_err() && is_new {
-            // It was made a moment ago, for these tables.
-            drop_database(self.client, &wanted.new_name, &Ctx::default())?;
+        self.journal.note(&about(wanted), &Came::Moving)?;
+        self.scratch().move_tables(wanted, restored, ctx)?;
+        self.journal.note(&about(wanted), &Came::Done)
+    }
+
+    /// Makes the database and fills it; once it is whole its comment goes.
+    fn fill_new<T>(&self, wanted: &Wanted, ctx: &Ctx, fill: impl FnOnce() -> Result<T>) -> Result<T> {
+        let name = identifier(&wanted.new_name);
+        // A mark is made of letters and digits that need no care.
+        self.client.execute(&format!("CREATE DATABASE {name} COMMENT '{}'", self.mark), ctx)?;
+        let filled =
+            self.feed_part(Part::Database, &wanted.name, &wanted.new_name, ctx).and_then(|()| fill());
+        if filled.is_err() {
+            self.drop_half(&wanted.new_name)?;
+            return filled;
         }
-        moved
+        self.journal.note(&about(wanted), &Came::Whole)?;
+        self.client.execute(&format!("ALTER DATABASE {name} COMMENT ''"), ctx)?;
+        filled
+    }
+
+    /// Drops what this attempt has made, and nobody else since.
+    fn drop_half(&self, name: &str) -> Result<()> {
+        let ctx = Ctx::default();
+        let sql = format!(
+            "SELECT schema_comment FROM information_schema.schemata WHERE schema_name = {}",
+            literal(name)
+        );
+        match self.client.column(&sql, &ctx)?.first() {
+            Some(comment) if comment == self.mark => drop_database(self.client, name, &ctx),
+            _ => Ok(()),
+        }
     }
 
     /// All tables at once, then views, triggers and programs, which cannot be moved.
     fn move_all(&self, wanted: &Wanted, sifted: &Sifted, ctx: &Ctx) -> Result<Vec<String>> {
-        self.make_target(wanted, ctx)?;
         let (name, target) = (wanted.name.as_str(), wanted.new_name.as_str());
-        let done = self.scratch().move_all_tables(target, ctx).and_then(|tables| {
-            self.feed(target, &mut sifted.views.as_slice(), ctx)?;
-            self.feed_part(Part::Triggers, name, target, ctx)?;
-            self.feed_part(Part::Programs, name, target, ctx)?;
-            Ok(tables.into_iter().map(|table| format!("{target}.{table}")).collect())
-        });
-        if done.is_err() {
-            // It was made a moment ago, for this.
-            drop_database(self.client, target, &Ctx::default())?;
-        }
-        done
+        let tables = self.scratch().move_all_tables(target, ctx)?;
+        self.feed(target, &mut sifted.views.as_slice(), ctx)?;
+        self.feed_part(Part::Triggers, name, target, ctx)?;
+        self.feed_part(Part::Programs, name, target, ctx)?;
+        Ok(tables.into_iter().map(|table| format!("{target}.{table}")).collect())
     }
 
     fn scratch(&self) -> Scratch<'_> {
-        Scratch { client: self.client, name: self.scratch }
-    }
-
-    fn make_target(&self, wanted: &Wanted, ctx: &Ctx) -> Result<()> {
-        self.client.execute(&format!("CREATE DATABASE {}", identifier(&wanted.new_name)), ctx)?;
-        self.feed_part(Part::Database, &wanted.name, &wanted.new_name, ctx)
+        Scratch { client: self.client, name: self.mark }
     }
 
     fn feed_tables(&self, wanted: &Wanted, ctx: &Ctx) -> Result<Sifted> {
         let source = self.source.open(Part::Tables, &wanted.name, ctx)?;
         let mut source = BufReader::with_capacity(BUFFER_BYTES, source);
         let tables: Vec<_> = wanted.tables.iter().map(|table| table.name.as_str()).collect();
-        let mut writing = self.client.feed(Some(self.scratch), ctx)?;
+        let mut writing = self.client.feed(Some(self.mark), ctx)?;
         let sifted = sift(&mut source, &mut writing, (!tables.is_empty()).then_some(tables.as_slice()));
         let sifted = self.ended(writing, sifted, ctx)?;
         if sifted.is_complete { Ok(sifted) } else { Err(cut_short(Part::Tables, &wanted.name)) }
@@ -237,10 +303,10 @@ impl<S: Source + ?Sized> Restoring<'_, S> {
         if let Err(error) = &written
             && error.kind() != std::io::ErrorKind::BrokenPipe
         {
-            return written.map_err(|error| read_error(error, self.scratch));
+            return written.map_err(|error| read_error(error, self.mark));
         }
         writing.finish(ctx).map_err(|error| self.client.failed("cannot restore into", error))?;
-        flushed.and(written).map_err(|error| read_error(error, self.scratch))
+        flushed.and(written).map_err(|error| read_error(error, self.mark))
     }
 }
 
