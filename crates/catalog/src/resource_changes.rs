@@ -7,7 +7,7 @@ use lifeboat_model::time::Millis;
 use crate::jobs::is_active;
 use crate::resources::ResourceRow;
 use crate::runs::{NewRun, set_runs};
-use crate::sql::{json, sql};
+use crate::sql::{Statement, json, sql};
 use crate::{Catalog, Result};
 
 /// A server of ours that is there now.
@@ -61,30 +61,17 @@ impl Catalog {
         self.db.change(update.bind(state.as_str()).bind(now).bind(id.as_str())).await.map(drop)
     }
 
-    /// Notes that a server of ours runs.
-    pub async fn set_resource_instance(
-        &self,
-        id: &ResourceId,
-        made: &MadeInstance,
-        now: Millis,
-    ) -> Result<()> {
-        let update =
-            sql("UPDATE resources SET address = $1, url = $2, instance = $3, version = $4, state = $5, \
-             updated_at = $6 WHERE id = $7");
-        let update = update
-            .bind(json(&made.address))
-            .bind(made.url.as_str())
-            .bind(made.instance.as_str())
-            .bind(made.version.as_str())
-            .bind(ResourceState::Running.as_str())
-            .bind(now)
-            .bind(id.as_str());
-        self.db.change(update).await.map(drop)
-    }
-
     /// What no job holds any more is RUNNING again, or has failed to become something. Returns how many those were.
     pub async fn settle_resources(&self, now: Millis) -> Result<u64> {
         let (restoring, creating) = (ResourceState::Restoring.as_str(), ResourceState::Creating.as_str());
+        let held = sql("SELECT 1 AS one FROM resources WHERE state IN ($1, $2) LIMIT 1");
+        if self.db.row(held.bind(restoring).bind(creating)).await?.is_none() {
+            return Ok(0);
+        }
+        let mut tx = self.db.begin().await?;
+        // Whoever adds a job to one of them has done so before this, or waits: the next statement sees it.
+        let hold = sql("UPDATE resources SET state = state WHERE state IN ($1, $2)");
+        tx.change(hold.bind(restoring).bind(creating)).await?;
         let update = sql(format!(
             "UPDATE resources SET state = CASE WHEN state = $1 THEN $2 ELSE $3 END, updated_at = $4 \
              WHERE state IN ($1, $5) AND NOT {}",
@@ -92,7 +79,9 @@ impl Catalog {
         ));
         let update = update.bind(restoring).bind(ResourceState::Running.as_str());
         let update = update.bind(ResourceState::Failed.as_str()).bind(now).bind(creating);
-        self.db.change(update).await
+        let settled = tx.change(update).await?;
+        tx.commit().await?;
+        Ok(settled)
     }
 
     /// Resources behind which is a server of ours.
@@ -103,4 +92,19 @@ impl Catalog {
         );
         self.db.rows(sql(select)).await?.iter().map(ResourceRow::of).collect()
     }
+}
+
+/// Notes that a server of ours runs.
+pub(crate) fn set_instance(id: &ResourceId, made: &MadeInstance, now: Millis) -> Statement {
+    let update =
+        sql("UPDATE resources SET address = $1, url = $2, instance = $3, version = $4, state = $5, \
+         updated_at = $6 WHERE id = $7");
+    update
+        .bind(json(&made.address))
+        .bind(made.url.as_str())
+        .bind(made.instance.as_str())
+        .bind(made.version.as_str())
+        .bind(ResourceState::Running.as_str())
+        .bind(now)
+        .bind(id.as_str())
 }

@@ -8,8 +8,8 @@ use lifeboat_model::time::Millis;
 
 use crate::accounts::account_id;
 use crate::error::CatalogError;
-use crate::jobs::states;
-use crate::sql::{Row, Value, json, sql};
+use crate::jobs::{NewJob, Unless, insert as insert_job, states};
+use crate::sql::{Row, Statement, Value, json, sql};
 use crate::{Catalog, Result};
 
 #[derive(Clone, Debug)]
@@ -66,24 +66,15 @@ pub(crate) const COLUMNS: &str = "id, account_id, engine, address, url, is_clust
 impl Catalog {
     /// Adds a resource. [`crate::CatalogErrorKind::Exists`] when its id is taken, whoever has it.
     pub async fn insert_resource(&self, new: NewResource, now: Millis) -> Result<()> {
-        let insert = sql(
-            "INSERT INTO resources (id, account_id, kind, engine, address, url, is_cluster, vault_id, instance, state, \
-             created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        );
-        let insert = insert
-            .bind(new.id.as_str())
-            .bind(new.account.number())
-            .bind(new.engine.kind().as_str())
-            .bind(new.engine.as_str())
-            .bind(json(&new.address))
-            .bind(new.url)
-            .bind(new.is_cluster)
-            .bind(new.vault.map(String::from))
-            .bind(new.instance)
-            .bind(new.state.as_str())
-            .bind(now)
-            .bind(now);
-        self.db.change(insert).await.map(drop)
+        self.db.change(insert(new, now)).await.map(drop)
+    }
+
+    /// The same with the job that makes the server behind it.
+    pub async fn insert_resource_with_job(&self, new: NewResource, job: &NewJob, now: Millis) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        tx.change(insert(new, now)).await?;
+        tx.change(insert_job(job, Unless::Never, now)).await?;
+        tx.commit().await
     }
 
     pub async fn resource(&self, account: AccountId, id: &ResourceId) -> Result<Option<ResourceRow>> {
@@ -168,6 +159,26 @@ impl Catalog {
         let row = self.db.row(select.bind(account.number()).bind(vault.as_str())).await?;
         row.map(|row| row.parsed("id")).transpose()
     }
+}
+
+fn insert(new: NewResource, now: Millis) -> Statement {
+    let insert = sql(
+        "INSERT INTO resources (id, account_id, kind, engine, address, url, is_cluster, vault_id, instance, state, \
+         created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    );
+    insert
+        .bind(new.id.as_str())
+        .bind(new.account.number())
+        .bind(new.engine.kind().as_str())
+        .bind(new.engine.as_str())
+        .bind(json(&new.address))
+        .bind(new.url)
+        .bind(new.is_cluster)
+        .bind(new.vault.map(String::from))
+        .bind(new.instance)
+        .bind(new.state.as_str())
+        .bind(now)
+        .bind(now)
 }
 
 impl ResourceRow {

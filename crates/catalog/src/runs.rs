@@ -7,7 +7,8 @@ use lifeboat_model::schedule::Schedule;
 use lifeboat_model::time::Millis;
 
 use crate::jobs::NewJob;
-use crate::jobs::databases::add_family;
+use crate::jobs::Unless;
+use crate::jobs::family::add_family;
 use crate::sql::{Tx, sql};
 use crate::{Catalog, Result};
 
@@ -90,7 +91,7 @@ impl Catalog {
         if tx.change(change).await? == 0 {
             return Ok(RunStart::Gone);
         }
-        let has_started = add_family(&mut tx, jobs, now).await?;
+        let has_started = add_family(&mut tx, jobs, Unless::IsActive, now).await?;
         tx.commit().await?;
         Ok(if has_started { RunStart::Started } else { RunStart::LeftOut })
     }

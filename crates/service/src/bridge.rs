@@ -13,6 +13,11 @@ pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
     }
 }
 
+/// Does several things side by side and waits for all of them; who stops waiting ends them.
+pub(crate) async fn side_by_side(works: impl Iterator<Item = impl Future<Output = ()> + Send + 'static>) {
+    works.collect::<tokio::task::JoinSet<()>>().join_all().await;
+}
+
 /// Starts something that goes on beside the request that asked for it.
 pub(crate) fn spawn_task(work: impl Future<Output = ()> + Send + 'static) {
     drop(tokio::spawn(work));

@@ -120,6 +120,12 @@ impl Dispatcher {
         if self.swept.is_none_or(|swept| now < swept || now.since(swept) >= SWEEP_EVERY_MILLIS) {
             self.swept = Some(now);
             self.service.remove_old_reports().await?;
+            let service = self.service.clone();
+            bridge::spawn_task(async move {
+                if let Err(failed) = service.sweep_instances().await {
+                    warn!(error = %bridge::chain(&failed), "cannot look for what restores have left");
+                }
+            });
         }
         if let Ok(turn) = Arc::clone(&self.reporting).try_acquire_owned() {
             let service = self.service.clone();

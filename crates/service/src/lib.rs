@@ -163,6 +163,8 @@ pub struct Service {
     /// The client that is this machine.
     pub(crate) client: ClientId,
     pub(crate) hostname: String,
+    /// Tells this server from others that work on the same catalog.
+    pub(crate) server: String,
     pub(crate) spool_folder: PathBuf,
     /// Files to be fetched for some time.
     pub(crate) temp_folder: PathBuf,

@@ -273,7 +273,8 @@ impl Service {
                     ..first.clone()
                 };
                 jobs.iter_mut().for_each(|child| child.parent = Some(id.clone()));
-                self.catalog.insert_family(&parent, &jobs, self.now()).await?;
+                jobs.insert(0, parent);
+                self.catalog.insert_family(&jobs, self.now()).await?;
                 self.wake.notify_one();
                 id
             }

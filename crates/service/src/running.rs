@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lifeboat_catalog::{CatalogErrorKind, ClaimedJob, FinishedJob, JobRow, NewSnapshot};
+use lifeboat_catalog::{CatalogErrorKind, ClaimedJob, FinishedJob, JobRow, MadeInstance, NewSnapshot};
 use lifeboat_model::database::Phase;
 use lifeboat_model::id::SnapshotId;
 use lifeboat_model::job::{JobCounters, Outcome};
 use lifeboat_model::plan::BackupSpec;
+use lifeboat_model::resource::ResourceId;
 use lifeboat_worker::{Ctx, Done, FoundSnapshot, JobError, Progress};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -129,15 +130,15 @@ pub(crate) async fn run_job(
         drop(slot);
         return;
     }
-    let ended = held.with_server_noted(ended).await;
     if held.is_lost && is_cut_off(&ended) {
         drop(slot);
         return;
     }
     let error_file = service.close_item_log(&job, &progress).await;
+    let (ended, made) = with_server(service, &job, ended).await;
     let finished = finished(service, &job, &ended, progress.read());
     let running_millis = held.running_millis();
-    if held.finish(FinishedJob { error_file, ..finished }, running_millis).await {
+    if held.finish(FinishedJob { error_file, made, ..finished }, running_millis).await {
         service.forget_notes_of(&job).await;
     }
     drop(slot);
@@ -193,19 +194,6 @@ impl Held<'_> {
                     return Ended::LeftBehind;
                 }
             }
-        }
-    }
-
-    /// Notes the server that a restore has made, while the job is ours; a restore whose server nobody knows has failed.
-    async fn with_server_noted(&mut self, ended: Ended) -> Ended {
-        let Ended::Ran(Ok(Done { server: Some(made), .. })) = &ended else { return ended };
-        self.renew().await;
-        if self.is_lost {
-            return Ended::Ran(Err(JobError::Cancelled));
-        }
-        match self.service.note_made_server(self.job, made).await {
-            Ok(()) => ended,
-            Err(failed) => Ended::NotBegun(failed),
         }
     }
 
@@ -324,6 +312,19 @@ impl Held<'_> {
     }
 }
 
+/// What is to be noted of the server that a restore has made; one whose server cannot be noted has failed.
+async fn with_server(
+    service: &Service,
+    job: &JobRow,
+    ended: Ended,
+) -> (Ended, Option<(ResourceId, MadeInstance)>) {
+    let Ended::Ran(Ok(Done { server: Some(made), .. })) = &ended else { return (ended, None) };
+    match service.note_of_server(job, made).await {
+        Ok(note) => (ended, note),
+        Err(failed) => (Ended::NotBegun(failed), None),
+    }
+}
+
 /// A worker that stopped because its lease was lost was not canceled by anybody: somebody else goes on with the job.
 fn is_cut_off(ended: &Ended) -> bool {
     matches!(ended, Ended::Ran(Err(JobError::Cancelled)) | Ended::LeftBehind)
@@ -342,6 +343,7 @@ fn finished(service: &Service, job: &JobRow, ended: &Ended, counters: JobCounter
         error_message: Some(message),
         error_file: None,
         snapshot: None,
+        made: None,
     };
     match ended {
         Ended::NotBegun(error) => {
@@ -379,6 +381,7 @@ fn finished(service: &Service, job: &JobRow, ended: &Ended, counters: JobCounter
                     keep_latest: spec.as_ref().is_some_and(|spec| spec.keep_latest),
                     detail: done.detail.clone(),
                 }),
+                made: None,
             }
         }
     }

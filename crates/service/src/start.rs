@@ -25,6 +25,8 @@ pub struct Start {
     pub vault_root: PathBuf,
     pub region: String,
     pub hostname: String,
+    /// Tells it from all others that work on the same catalog, also after a new start.
+    pub server: String,
     pub spool_folder: PathBuf,
     /// Files to be fetched for some time are made in it.
     pub temp_folder: PathBuf,
@@ -75,6 +77,7 @@ impl Start {
             root: root.account,
             client: root.client.clone(),
             hostname: self.hostname,
+            server: self.server,
             spool_folder: self.spool_folder,
             temp_folder: self.temp_folder,
             making_vault: Arc::default(),

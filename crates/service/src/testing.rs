@@ -64,6 +64,7 @@ impl Bench {
             vault_root: folder.path().to_owned(),
             region: "cn-hangzhou".to_owned(),
             hostname: "host".to_owned(),
+            server: "server".to_owned(),
             spool_folder: folder.path().to_owned(),
             temp_folder: folder.path().join("temp"),
             data_folder: folder.path().to_owned(),
@@ -120,6 +121,7 @@ impl Bench {
             error_message: None,
             error_file: None,
             snapshot: None,
+            made: None,
         };
         let now = self.service.now();
         assert!(self.service.catalog.finish_job((&id, fence), (&done, 1000), now).await.unwrap());

@@ -131,6 +131,7 @@ impl World {
             error_message: None,
             error_file: None,
             snapshot,
+            made: None,
         };
         assert!(self.catalog.finish_job((&job.id, job.fence), (&done, 1000), now).await.unwrap());
     }

@@ -83,6 +83,7 @@ async fn service_in(
         vault_root: folder.join("vaults"),
         region: "cn-hangzhou".to_owned(),
         hostname: "testhost".to_owned(),
+        server: "server".to_owned(),
         spool_folder: folder.to_owned(),
         temp_folder: folder.join("temp"),
         data_folder: folder.to_owned(),

@@ -122,6 +122,13 @@ impl DataFolder {
         }
     }
 
+    /// What tells this server from others of the same catalog, each of which has a data folder of its own.
+    pub(super) fn server_id(&self) -> anyhow::Result<String> {
+        let file = self.path.join("server.id");
+        let content = read_or_create(&file, || Ok(random_characters(SystemRandom.number()).into_bytes()))?;
+        String::from_utf8(content).with_context(|| format!("{} is no text", file.display()))
+    }
+
     /// The key that secrets in the catalog are sealed with.
     pub(super) fn key(&self) -> anyhow::Result<[u8; 32]> {
         let file = self.path.join("server.key");

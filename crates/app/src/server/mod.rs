@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lifeboat_model::time::Millis;
-use lifeboat_service::{Catalog, Clock, Dispatcher, Random, Root, Sealer, Service, Start};
+use lifeboat_service::{Catalog, CatalogPlace, Clock, Dispatcher, Random, Root, Sealer, Service, Start};
 use tracing::info;
 
 use self::config::Config;
@@ -108,7 +108,12 @@ async fn service(app: &App, config: &Config, data: &DataFolder) -> anyhow::Resul
 /// What a service in a data folder is made of, and whose it is.
 async fn start(app: &App, config: &Config, data: &DataFolder) -> anyhow::Result<(Start, Root)> {
     let root = data.root(config.region.as_deref())?;
-    let catalog = Catalog::open(&config.catalog(data.catalog())).await.context("cannot open the catalog")?;
+    let place = config.catalog(data.catalog());
+    let server = match &place {
+        CatalogPlace::Sqlite(_) => "alone".to_owned(),
+        CatalogPlace::Postgres(_) => data.server_id()?,
+    };
+    let catalog = Catalog::open(&place).await.context("cannot open the catalog")?;
     let start = Start {
         catalog,
         sealer: Sealer::new(&data.key()?),
@@ -118,6 +123,7 @@ async fn start(app: &App, config: &Config, data: &DataFolder) -> anyhow::Result<
         vault_root: data.vaults(config.vault_root.as_deref())?,
         region: root.region.clone(),
         hostname: app.env.hostname(),
+        server,
         spool_folder: app.env.spool_folder(),
         temp_folder: data.temp(config.vault_root.as_deref())?,
         data_folder: config.data.clone(),

@@ -9,9 +9,10 @@ use lifeboat_model::job::{JobEvent, JobKind, JobState, Outcome, Trigger};
 use lifeboat_model::resource::{ResourceId, ResourceState};
 use lifeboat_model::time::Millis;
 
+use super::family::add_family;
 use super::row::COLUMNS;
-use super::{JobRow, NewJob, Unless, insert, states};
-use crate::sql::{Tx, Value, sql};
+use super::{JobRow, NewJob, Unless, states};
+use crate::sql::{Value, sql};
 use crate::{Catalog, Result};
 
 /// More rows than these nobody is shown at once.
@@ -60,7 +61,7 @@ impl Catalog {
         let mut tx = self.db.begin().await?;
         let hold = sql("UPDATE resources SET state = COALESCE(CAST($2 AS TEXT), state) WHERE id = $1");
         let hold = hold.bind(resource.as_str()).bind(state.map(ResourceState::as_str));
-        if tx.change(hold).await? == 0 || !add_family(&mut tx, jobs, now).await? {
+        if tx.change(hold).await? == 0 || !add_family(&mut tx, jobs, Unless::IsActive, now).await? {
             return Ok(false);
         }
         tx.commit().await?;
@@ -121,6 +122,13 @@ impl Catalog {
         Ok(self.db.row(select.bind(resource.as_str())).await?.is_some())
     }
 
+    /// Whether a job, of whatever account, is there and has not ended.
+    pub async fn is_job_active(&self, id: &str) -> Result<bool> {
+        let active = states(JobState::ALL.into_iter().filter(|state| !state.is_final()));
+        let select = sql(format!("SELECT 1 AS one FROM jobs WHERE id = $1 AND state IN ({active})"));
+        Ok(self.db.row(select.bind(id)).await?.is_some())
+    }
+
     /// How many backups of a resource were asked for since.
     pub async fn count_database_jobs(
         &self,
@@ -134,20 +142,4 @@ impl Catalog {
         let row = self.db.row(select).await?;
         row.map_or(Ok(0), |row| row.count("total"))
     }
-}
-
-/// Adds the first job unless one of its series has not ended, and then the others, whose parent it is.
-pub(crate) async fn add_family(tx: &mut Tx, jobs: &[NewJob], now: Millis) -> Result<bool> {
-    let Some((first, children)) = jobs.split_first() else { return Ok(false) };
-    if tx.change(insert(first, Unless::IsActive, now)).await? == 0 {
-        return Ok(false);
-    }
-    for child in children {
-        tx.change(insert(child, Unless::Never, now)).await?;
-    }
-    if !children.is_empty() {
-        let count = sql("UPDATE jobs SET child_count = $1 WHERE id = $2");
-        tx.change(count.bind(children.len() as u64).bind(first.id.as_str())).await?;
-    }
-    Ok(true)
 }

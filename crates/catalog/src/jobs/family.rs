@@ -13,17 +13,28 @@ use crate::sql::{Tx, sql};
 use crate::{Catalog, CatalogError, Result};
 
 impl Catalog {
-    /// Adds a job over several sources with its children.
-    pub async fn insert_family(&self, parent: &NewJob, children: &[NewJob], now: Millis) -> Result<()> {
+    /// Adds a job over several sources: the first is the parent of the others.
+    pub async fn insert_family(&self, jobs: &[NewJob], now: Millis) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        tx.change(insert(parent, Unless::Never, now)).await?;
-        let count = sql("UPDATE jobs SET child_count = $1 WHERE id = $2");
-        tx.change(count.bind(children.len() as u64).bind(parent.id.as_str())).await?;
-        for child in children {
-            tx.change(insert(child, Unless::Never, now)).await?;
-        }
+        add_family(&mut tx, jobs, Unless::Never, now).await?;
         tx.commit().await
     }
+}
+
+/// Adds the first job, unless it may not be, and then the others, whose parent it is; false when nothing was added.
+pub(crate) async fn add_family(tx: &mut Tx, jobs: &[NewJob], unless: Unless, now: Millis) -> Result<bool> {
+    let Some((first, children)) = jobs.split_first() else { return Ok(false) };
+    if tx.change(insert(first, unless, now)).await? == 0 {
+        return Ok(false);
+    }
+    for child in children {
+        tx.change(insert(child, Unless::Never, now)).await?;
+    }
+    if !children.is_empty() {
+        let count = sql("UPDATE jobs SET child_count = $1 WHERE id = $2");
+        tx.change(count.bind(children.len() as u64).bind(first.id.as_str())).await?;
+    }
+    Ok(true)
 }
 
 /// What a parent shows of one child.

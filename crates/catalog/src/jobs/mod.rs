@@ -2,16 +2,17 @@
 //!
 //! A state changes only through [`JobState::after`]: every update names the states it may find. A worker that has
 //! lost its lease is told so by the fence, which counts claims: what it says is written only while its fence is the
-//! row's. The end of a backup and its snapshot are one transaction.
+//! row's. The end of a backup and its snapshot are one transaction, and so are that of a restore and the server it made.
 
 pub(crate) mod databases;
-mod family;
+pub(crate) mod family;
 mod filter;
 mod reports;
 mod row;
 
 use lifeboat_model::id::{AccountId, JobId, VaultId};
 use lifeboat_model::job::{FULL_PROGRESS, JobCounters, JobEvent, JobKind, JobState, Outcome, Trigger};
+use lifeboat_model::resource::ResourceId;
 use lifeboat_model::time::Millis;
 
 pub use self::databases::{DatabaseJobFilter, RunningFilter};
@@ -20,6 +21,7 @@ pub use self::filter::{JobFilter, JobPlace, Listed};
 pub use self::reports::ReportOrder;
 pub use self::row::JobRow;
 use crate::error::{CatalogError, CatalogErrorKind};
+use crate::resource_changes::{MadeInstance, set_instance};
 use crate::snapshots::{NewSnapshot, insert_of_job};
 use crate::sql::{Row, Statement, Tx, Value, sql};
 use crate::{Catalog, Result};
@@ -96,6 +98,8 @@ pub struct FinishedJob {
     pub error_file: Option<String>,
     /// Of a backup that has one.
     pub snapshot: Option<NewSnapshot>,
+    /// A server that the job has made, behind this resource.
+    pub made: Option<(ResourceId, MadeInstance)>,
 }
 
 impl Catalog {
@@ -170,7 +174,7 @@ impl Catalog {
         Ok(Some(row.text("state")? == JobState::Canceling.as_str()))
     }
 
-    /// Ends a job, and adds its snapshot in the same transaction. False when the lease was lost: then nothing is
+    /// Ends a job, and adds its snapshot or the server it has made in the same transaction. False when the lease was lost: then nothing is
     /// written.
     pub async fn finish_job(
         &self,
@@ -207,6 +211,9 @@ impl Catalog {
         if let Some(snapshot) = &done.snapshot {
             let job: JobId = id.parse().map_err(|_| CatalogError::strange("id", id))?;
             tx.change(insert_of_job(snapshot, &job, done.outcome.state().as_str())).await?;
+        }
+        if let Some((resource, made)) = &done.made {
+            tx.change(set_instance(resource, made, now)).await?;
         }
         follow_of(&mut tx, row, now).await?;
         tx.commit().await?;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use lifeboat_catalog::{
-    Catalog, DatabaseJobFilter, FinishedJob, JobNumbers, MadeInstance, NewJob, NewSnapshot, Place, RunStart,
-    RunningFilter, SetFilter, SetRow,
+    Catalog, CatalogErrorKind, DatabaseJobFilter, FinishedJob, JobNumbers, MadeInstance, NewJob, NewResource,
+    NewSnapshot, Place, RunStart, RunningFilter, SetFilter, SetRow,
 };
 use lifeboat_model::database::{Phase, SetDetail};
 use lifeboat_model::filter::Page;
@@ -13,6 +13,7 @@ use lifeboat_model::job::{JobCounters, JobKind, JobState, Outcome, Trigger};
 use lifeboat_model::resource::{Engine, ResourceId, ResourceState};
 
 use crate::databases::{on_both_databases, open};
+use crate::jobs::ended;
 use crate::resources::{id, resource};
 use crate::rows::{NOW, World, job, run};
 
@@ -23,6 +24,8 @@ on_both_databases! {
     a_set_is_kept_longer_and_never_shorter
     a_policy_starts_the_jobs_of_a_whole_cluster
     a_server_of_ours_is_found_again
+    a_job_that_comes_while_resources_settle_is_seen
+    a_server_to_be_made_comes_with_its_job
 }
 
 const NONE: [i64; 0] = [];
@@ -50,7 +53,7 @@ async fn finish(catalog: &Catalog, outcome: Outcome, at: i64) -> String {
     let claimed = catalog.claim_job("w", NOW.plus(1_000_000), NOW.plus(at)).await.unwrap().unwrap();
     let snapshot = (outcome == Outcome::Complete).then(|| NewSnapshot {
         id: SnapshotId::of_job(&claimed.job.id),
-        hash: format!("{:064x}", claimed.job.number.unwrap()),
+        hash: format!("{:064x}", claimed.job.set_number.unwrap()),
         parent_hash: None,
         completed: NOW.plus(at + 1),
         retention_days: Some(7),
@@ -64,6 +67,7 @@ async fn finish(catalog: &Catalog, outcome: Outcome, at: i64) -> String {
         error_message: None,
         error_file: None,
         snapshot,
+        made: None,
     };
     let lease = (claimed.job.id.as_str(), claimed.fence);
     assert!(catalog.finish_job(lease, (&done, 1), NOW.plus(at + 1)).await.unwrap());
@@ -243,7 +247,55 @@ async fn a_server_of_ours_is_found_again(place: Place) {
         instance: r#"{"port":1}"#.to_owned(),
         version: "15.8".to_owned(),
     };
-    catalog.set_resource_instance(&resource, &made, NOW).await.unwrap();
+    let number = catalog.next_numbers(2, NOW).await.unwrap();
+    let job = [database_job(number, &world, "rm-1")];
+    assert!(catalog.insert_resource_jobs(&resource, &job, None, NOW).await.unwrap());
+    let claimed = catalog.claim_job("w", NOW.plus(1_000_000), NOW.plus(1)).await.unwrap().unwrap();
+    let done = FinishedJob { made: Some((resource.clone(), made)), ..ended(Outcome::Complete, None) };
+    let stale = (claimed.job.id.as_str(), claimed.fence - 1);
+    assert!(!catalog.finish_job(stale, (&done, 1), NOW.plus(2)).await.unwrap());
+    assert!(catalog.resources_with_instances().await.unwrap().is_empty(), "a lost lease notes no server");
+    assert!(catalog.finish_job((stale.0, claimed.fence), (&done, 1), NOW.plus(2)).await.unwrap());
     let found = catalog.resources_with_instances().await.unwrap().remove(0);
     assert_eq!((found.state, found.url.as_str()), (ResourceState::Running, "sealed again"));
+}
+
+async fn a_job_that_comes_while_resources_settle_is_seen(place: Place) {
+    let (catalog, other) = (open(&place).await, open(&place).await);
+    let (world, resource) = with_resource(&catalog).await;
+    for _ in 0..20 {
+        let number = catalog.next_numbers(2, NOW).await.unwrap();
+        catalog.set_resource_state(&resource, ResourceState::Restoring, NOW).await.unwrap();
+        let job = [database_job(number, &world, "rm-1")];
+        let held = Some(ResourceState::Restoring);
+        let (inserted, settled) = tokio::join!(
+            catalog.insert_resource_jobs(&resource, &job, held, NOW),
+            other.settle_resources(NOW)
+        );
+        assert!(inserted.unwrap());
+        settled.unwrap();
+        assert_eq!(catalog.any_resource(&resource).await.unwrap().unwrap().state, ResourceState::Restoring);
+        finish(&catalog, Outcome::Failed, 1).await;
+    }
+}
+
+async fn a_server_to_be_made_comes_with_its_job(place: Place) {
+    let catalog = open(&place).await;
+    let world = World::make(&catalog).await;
+    let creating = || NewResource {
+        state: ResourceState::Creating,
+        instance: Some("{}".to_owned()),
+        ..resource("rm-2", world.account, Engine::Postgresql)
+    };
+    let (job, again) = (database_job(1, &world, "rm-2"), database_job(3, &world, "rm-2"));
+    catalog.insert_resource_with_job(creating(), &job, NOW).await.unwrap();
+    assert_eq!(catalog.settle_resources(NOW).await.unwrap(), 0);
+    let taken = catalog.insert_resource_with_job(creating(), &again, NOW).await.unwrap_err();
+    assert_eq!(taken.kind, CatalogErrorKind::Exists);
+    assert!(
+        catalog.is_job_active(&job.id).await.unwrap() && !catalog.is_job_active(&again.id).await.unwrap()
+    );
+    finish(&catalog, Outcome::Failed, 1).await;
+    assert!(!catalog.is_job_active(&job.id).await.unwrap());
+    assert_eq!(catalog.settle_resources(NOW).await.unwrap(), 1);
 }

@@ -61,6 +61,7 @@ pub(crate) fn ended(outcome: Outcome, snapshot: Option<u128>) -> FinishedJob {
             keep_latest: false,
             detail: None,
         }),
+        made: None,
     }
 }
 

@@ -182,7 +182,7 @@ async fn a_parent_ends_when_both_its_children_end_at_once(place: Place) {
             ..job(100 + 10 * round + number, world.account, &world.vault)
         };
         let now = NOW.plus(i64::try_from(round).unwrap());
-        catalog.insert_family(&parent, &[child(1), child(2)], now).await.unwrap();
+        catalog.insert_family(&[parent.clone(), child(1), child(2)], now).await.unwrap();
         let claim = async || catalog.claim_job("worker", now.plus(15_000), now).await.unwrap();
         let (one, two) = (claim().await.unwrap(), claim().await.unwrap());
         assert!(claim().await.is_none());
@@ -194,6 +194,7 @@ async fn a_parent_ends_when_both_its_children_end_at_once(place: Place) {
             error_message: None,
             error_file: None,
             snapshot: None,
+            made: None,
         };
         let (first, second) = tokio::join!(
             catalog.finish_job((&one.job.id, one.fence), (&done, 1), now),

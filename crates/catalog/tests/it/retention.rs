@@ -48,6 +48,7 @@ async fn snapshot(
         error_message: None,
         error_file: None,
         snapshot: Some(snapshot),
+        made: None,
     };
     assert!(catalog.finish_job((&claimed.job.id, claimed.fence), (&done, 1), completed).await.unwrap());
     id
@@ -183,7 +184,7 @@ async fn a_job_over_several_sources_ends_with_its_vault(place: Place) {
         series: Some(format!("pd-{number}")),
         ..job(10 + number, world.account, &world.vault)
     };
-    catalog.insert_family(&parent, &[child(1), child(2)], NOW).await.unwrap();
+    catalog.insert_family(&[parent.clone(), child(1), child(2)], NOW).await.unwrap();
     let claimed = catalog.claim_job("worker", NOW.plus(DAY), NOW).await.unwrap().unwrap();
     let done = crate::jobs::ended(lifeboat_model::job::Outcome::Complete, Some(1));
     assert!(catalog.finish_job((&claimed.job.id, claimed.fence), (&done, 1), NOW).await.unwrap());

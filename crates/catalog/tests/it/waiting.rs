@@ -105,7 +105,7 @@ async fn a_job_over_several_sources_says_why_none_of_them_was_begun(place: Place
     ] {
         let parent = NewJob { id: any(number).id, ..new.clone() };
         let child = |at| NewJob { id: any(number + at).id, parent: Some(parent.id.clone()), ..new.clone() };
-        catalog.insert_family(&parent, &[child(1), child(2)], NOW).await.unwrap();
+        catalog.insert_family(&[parent.clone(), child(1), child(2)], NOW).await.unwrap();
         catalog.reap_jobs(NOW.plus(100)).await.unwrap();
         for id in [&parent.id, &child(1).id, &child(2).id] {
             let seen = catalog.job(world.account, id).await.unwrap().unwrap();
@@ -135,6 +135,7 @@ async fn ended(catalog: &Catalog, world: &World, number: u128, at: Millis) -> Ne
         error_message: None,
         error_file: Some("/temp/errors".to_owned()),
         snapshot: Some(snapshot),
+        made: None,
     };
     assert!(catalog.finish_job((&new.id, claimed.fence), (&finished, 1), at).await.unwrap());
     new

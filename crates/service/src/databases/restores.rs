@@ -1,7 +1,7 @@
 //! Restores of databases and of Redis as callers ask for them, and what becomes of the resource meanwhile.
 //!
 //! The resource is held by the job: RESTORING or CREATING as long as that has not ended, whoever began it and whatever
-//! became of him. A new server is noted before its job is said to be over, so a crash between them makes it again.
+//! became of him. A new server is noted with the end of its job, so a crash before that makes it again.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -18,10 +18,12 @@ use tracing::warn;
 use crate::error::Invalid;
 use crate::{Caller, Missing, Result, Secret, Service, ServiceError, bridge};
 
-/// A server that this one runs itself; its files are in a folder named after its resource.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+/// A server that is made of a backup; its files are in a folder named after its resource.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct OwnServer {
     pub(crate) port: u16,
+    /// Who runs it, of all that share the catalog; nobody yet, while it is being made.
+    pub(crate) server: Option<String>,
 }
 
 impl Service {
@@ -82,10 +84,9 @@ impl Service {
             instance: Some(instance),
             state: ResourceState::Creating,
         };
-        self.catalog.insert_resource(resource, self.now()).await?;
         let target = DatabaseRestoreTarget::Instance(new.clone());
         let job = self.job_of_restore(&row, &new, (&found, target))?;
-        self.catalog.insert_resource_jobs(&new, &[job], Some(ResourceState::Creating), self.now()).await?;
+        self.catalog.insert_resource_with_job(resource, &job, self.now()).await?;
         self.wake.notify_one();
         Ok(new)
     }
@@ -223,21 +224,26 @@ impl Service {
         Err(ServiceError::Conflict(what))
     }
 
-    /// Notes the server that a job has made.
-    pub(crate) async fn note_made_server(&self, job: &JobRow, made: &MadeServer) -> Result<()> {
-        let Ok(restore) = serde_json::from_str::<DatabaseRestore>(&job.spec) else { return Ok(()) };
-        let DatabaseRestoreTarget::Instance(new) = &restore.target else { return Ok(()) };
+    /// What is to be noted, with the end of a job, of the server that it has made.
+    pub(crate) async fn note_of_server(
+        &self,
+        job: &JobRow,
+        made: &MadeServer,
+    ) -> Result<Option<(ResourceId, MadeInstance)>> {
+        let Ok(restore) = serde_json::from_str::<DatabaseRestore>(&job.spec) else { return Ok(None) };
+        let DatabaseRestoreTarget::Instance(new) = restore.target else { return Ok(None) };
         let gone = || ServiceError::Missing(Missing::Resource, new.to_string());
-        let row = self.catalog.any_resource(new).await?.ok_or_else(gone)?;
+        let row = self.catalog.any_resource(&new).await?.ok_or_else(gone)?;
         let url = self.resource_endpoint(&row)?;
         let url = lifeboat_worker::url_at(url.expose(), made.port).map_err(ServiceError::Source)?;
+        let own = OwnServer { port: made.port, server: Some(self.server.clone()) };
         let note = MadeInstance {
             address: Address { host: "127.0.0.1".to_owned(), port: made.port, ..row.address },
-            url: self.seal_url(new, &url),
-            instance: serde_json::to_string(&OwnServer { port: made.port }).expect("a number is JSON"),
+            url: self.seal_url(&new, &url),
+            instance: serde_json::to_string(&own).expect("a number and a text are JSON"),
             version: made.version.clone(),
         };
-        Ok(self.catalog.set_resource_instance(new, &note, self.now()).await?)
+        Ok(Some((new, note)))
     }
 
     fn seal_url(&self, id: &ResourceId, url: &str) -> String {
