@@ -132,11 +132,15 @@ impl Catalog {
         rows.iter().map(SnapshotRow::of).collect()
     }
 
-    /// Lets a set live longer. False when it would live shorter, or is not there.
+    /// Lets a set live longer, and with it those of the other nodes of its cluster. False when it would live shorter, or is
+    /// not there.
     pub async fn extend_set(&self, account: AccountId, id: &SnapshotId, until: Millis) -> Result<bool> {
-        let update = sql("UPDATE snapshots SET expires_at = $1 WHERE account_id = $2 AND id = $3 \
-             AND condemned_at IS NULL AND expires_at <= $1");
-        Ok(self.db.change(update.bind(until).bind(account.number()).bind(id.as_str())).await? == 1)
+        let update = sql(
+            "UPDATE snapshots SET expires_at = $1 WHERE account_id = $2 AND condemned_at IS NULL \
+             AND expires_at <= $1 AND number = (SELECT o.number FROM snapshots o WHERE o.account_id = $2 AND o.id = $3 \
+             AND o.condemned_at IS NULL AND o.expires_at <= $1)",
+        );
+        Ok(self.db.change(update.bind(until).bind(account.number()).bind(id.as_str())).await? > 0)
     }
 
     /// No number that a found set has is given away again.

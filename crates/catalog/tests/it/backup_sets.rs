@@ -22,6 +22,7 @@ on_both_databases! {
     a_phase_is_written_only_by_who_holds_the_lease
     sets_and_failures_are_listed_together
     a_set_is_kept_longer_and_never_shorter
+    all_nodes_of_a_cluster_are_kept_as_long
     a_policy_starts_the_jobs_of_a_whole_cluster
     a_server_of_ours_is_found_again
     a_job_that_comes_while_resources_settle_is_seen
@@ -187,6 +188,37 @@ async fn a_set_is_kept_longer_and_never_shorter(place: Place) {
     assert!(catalog.extend_set(world.account, &set.id, expires.plus(1)).await.unwrap());
     let set = catalog.sets_of_numbers((world.account, &resource), &[2]).await.unwrap().remove(0);
     assert_eq!(set.expires, Some(expires.plus(1)));
+}
+
+async fn all_nodes_of_a_cluster_are_kept_as_long(place: Place) {
+    let catalog = open(&place).await;
+    let (world, resource) = with_resource(&catalog).await;
+    let parent = database_job(1, &world, "rm-1");
+    let child = |number: i64| {
+        let node = database_job(number, &world, "rm-1");
+        let numbers = node.numbers.clone().map(|numbers| JobNumbers { number: 1, ..numbers });
+        NewJob { parent: Some(parent.id.clone()), series: Some(format!("rm-1/{number}")), numbers, ..node }
+    };
+    let family = [parent.clone(), child(3), child(5)];
+    assert!(catalog.insert_resource_jobs(&resource, &family, None, NOW).await.unwrap());
+    let other = database_job(7, &world, "rm-1");
+    for _ in 0..2 {
+        finish(&catalog, Outcome::Complete, 1).await;
+    }
+    assert!(catalog.insert_resource_jobs(&resource, &[other], None, NOW).await.unwrap());
+    finish(&catalog, Outcome::Complete, 1).await;
+    let expiries = async || {
+        let sets = catalog.sets_of_numbers((world.account, &resource), &[4, 6, 8]).await.unwrap();
+        let mut found: Vec<_> =
+            sets.into_iter().map(|set| (set.set.unwrap().set_number, set.id, set.expires.unwrap())).collect();
+        found.sort_by_key(|(number, ..)| *number);
+        found
+    };
+    let before = expiries().await;
+    let until = before[0].2.plus(5);
+    assert!(catalog.extend_set(world.account, &before[0].1, until).await.unwrap());
+    let after: Vec<_> = expiries().await.into_iter().map(|(_, _, expires)| expires).collect();
+    assert_eq!(after, [until, until, before[2].2]);
 }
 
 async fn a_policy_starts_the_jobs_of_a_whole_cluster(place: Place) {
