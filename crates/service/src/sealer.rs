@@ -36,6 +36,12 @@ impl Sealer {
         STANDARD.encode([nonce.as_ref().as_slice(), &text].concat())
     }
 
+    /// A number that is the same for the same text, and that nobody else can tell.
+    pub(crate) fn number_of(&self, text: &str) -> u128 {
+        let signed = hmac::sign(&self.signing, text.as_bytes());
+        signed.as_ref().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes))
+    }
+
     /// Signs a text, as characters that an address may have.
     pub fn sign(&self, text: &str) -> String {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.signing, text.as_bytes()))

@@ -417,3 +417,24 @@ async fn the_request_that_tair_prints_gets_the_answer_printed_there() {
     assert!(row["BackupJobID"].is_i64() && row["StartTime"].as_str().unwrap().ends_with('Z'));
     drop(job);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_that_is_asked_for_again_with_its_token_is_the_same() {
+    let world = World::start_stopped().await;
+    resources(&world).await;
+    world.ok("rds:CreateBackup", &[RDS]).await;
+    let job = world.claim().await;
+    world.end(job, Some(detail("15.18")), None).await;
+    let listed = world.ok("rds:DescribeBackups", &[RDS]).await;
+    let set = listed["Items"]["Backup"][0]["BackupId"].as_str().unwrap();
+    let clone = async |token: &str| {
+        let made = world.ok("rds:CloneDBInstance", &[RDS, ("BackupId", set), ("ClientToken", token)]).await;
+        made["DBInstanceId"].as_str().unwrap().to_owned()
+    };
+    let (one, again) = tokio::join!(clone("one"), clone("one"));
+    assert_eq!(one, again);
+    assert_eq!(clone("one").await, one);
+    assert_ne!(clone("two").await, one);
+    // Without a token each request is another one.
+    assert_ne!(clone("").await, clone("").await);
+}

@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use lifeboat_catalog::{JobRow, MadeInstance, NewJob, NewResource, ResourceRow, SnapshotRow};
+use lifeboat_catalog::{
+    CatalogErrorKind, JobRow, MadeInstance, NewJob, NewResource, ResourceRow, SnapshotRow,
+};
 use lifeboat_model::database::{DatabaseBackup, DatabaseRestore, DatabaseRestoreTarget, RestoredDatabase};
 use lifeboat_model::id::{AccountId, RestoreId, random_characters};
 use lifeboat_model::job::{JobKind, Trigger};
@@ -58,8 +60,14 @@ impl Service {
         self.restore_into(&row, (&found, DatabaseRestoreTarget::Tables(databases))).await
     }
 
-    /// Makes a new server of a set; returns the id of its resource, which is RUNNING when it is there.
-    pub async fn clone_database(&self, caller: &Caller, id: &ResourceId, set: i64) -> Result<ResourceId> {
+    /// Makes a new server of a set; returns the id of its resource, which is RUNNING when it is there. The same again with
+    /// the same token makes none as long as that one is there.
+    pub async fn clone_database(
+        &self,
+        caller: &Caller,
+        id: &ResourceId,
+        (set, token): (i64, Option<&str>),
+    ) -> Result<ResourceId> {
         let row = self.resource(caller, id).await?;
         let found = self.backup_set(caller, id, set).await?;
         let backup = backup_of(&found)?;
@@ -68,7 +76,11 @@ impl Service {
             return Err(Invalid::new("backup id", &set.to_string(), accepted).into());
         }
         self.check_server(&row, backup.method)?;
-        let new: ResourceId = format!("rm-{}", random_characters(self.random.number()))
+        let number = match token {
+            Some(token) => self.sealer.number_of(&format!("clone {} {id} {set} {token}", row.account)),
+            None => self.random.number(),
+        };
+        let new: ResourceId = format!("rm-{}", random_characters(number))
             .parse()
             .map_err(|_| ServiceError::Strange("an id was made that is none".to_owned()))?;
         let url = self.resource_endpoint(&row)?;
@@ -86,7 +98,10 @@ impl Service {
         };
         let target = DatabaseRestoreTarget::Instance(new.clone());
         let job = self.job_of_restore(&row, &new, (&found, target))?;
-        self.catalog.insert_resource_with_job(resource, &job, self.now()).await?;
+        match self.catalog.insert_resource_with_job(resource, &job, self.now()).await {
+            Err(error) if error.kind == CatalogErrorKind::Exists && token.is_some() => return Ok(new),
+            inserted => inserted?,
+        }
         self.wake.notify_one();
         Ok(new)
     }

@@ -13,6 +13,8 @@ use lifeboat_service::{Missing, ServiceError};
 pub(super) use self::instances::major;
 use super::{Answering, Call, Format, Params, Product, WireError, backups, operations};
 
+const MOST_TOKEN_CHARACTERS: usize = 64;
+
 pub(super) const PRODUCT: Product = Product {
     version: "2014-08-15",
     name: "rds",
@@ -46,6 +48,18 @@ fn instance(call: &Call<'_>) -> Result<ResourceId, WireError> {
     let text = call.params.required("DBInstanceId")?;
     let id = text.parse().ok().filter(|id: &ResourceId| id.kind() == ResourceKind::Database);
     id.ok_or_else(|| not_found(text))
+}
+
+/// By which a request that is sent again is known.
+fn client_token<'a>(call: &'a Call<'_>) -> Result<Option<&'a str>, WireError> {
+    let token = call.params.text("ClientToken");
+    match token.filter(|token| token.chars().count() > MOST_TOKEN_CHARACTERS || !token.is_ascii()) {
+        Some(strange) => {
+            let accepted = format!("It must be {MOST_TOKEN_CHARACTERS} ASCII characters at most.");
+            Err(WireError::invalid("ClientToken", strange, accepted))
+        }
+        None => Ok(token),
+    }
 }
 
 fn not_found(id: &str) -> WireError {

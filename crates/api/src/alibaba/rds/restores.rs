@@ -7,7 +7,7 @@ use lifeboat_model::database::{RestoredDatabase, RestoredTable};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{instance, refuse};
+use super::{client_token, instance, refuse};
 use crate::alibaba::{Answer, Call, WireError};
 
 const PAY_TYPES: &[&str] = &["Postpaid", "Prepaid", "Serverless"];
@@ -58,7 +58,8 @@ pub(super) async fn clone(call: Call<'_>) -> Answer {
         ("PrivateIpAddress", &[]),
     ])?;
     let set = call.number("BackupId")?.ok_or_else(|| WireError::missing("BackupId"))?;
-    let made = call.service.clone_database(&call.caller, &id, set).await;
+    let token = client_token(&call)?;
+    let made = call.service.clone_database(&call.caller, &id, (set, token)).await;
     Ok(json!({ "DBInstanceId": made.map_err(|error| refuse(&error))? }))
 }
 

@@ -4,11 +4,10 @@ use lifeboat_model::database::BackupMethod;
 use lifeboat_service::{DatabaseJobFilter, JobRow, NewDatabaseBackup, RunningFilter};
 use serde_json::{Value, json};
 
-use super::{instance, refuse};
+use super::{client_token, instance, refuse};
 use crate::alibaba::backups::{Stages, mode, percent, retention, task_action};
 use crate::alibaba::{Answer, Call, WireError, present};
 
-const MOST_TOKEN_CHARACTERS: usize = 64;
 const MOST_DATABASES: usize = 1000;
 
 pub(super) async fn create(call: Call<'_>) -> Answer {
@@ -50,12 +49,7 @@ fn databases(call: &Call<'_>) -> Result<Vec<String>, WireError> {
 
 pub(super) async fn describe(call: Call<'_>) -> Answer {
     let id = instance(&call)?;
-    if let Some(token) = call.params.text("ClientToken")
-        && (token.chars().count() > MOST_TOKEN_CHARACTERS || !token.is_ascii())
-    {
-        let accepted = format!("It must be {MOST_TOKEN_CHARACTERS} ASCII characters at most.");
-        return Err(WireError::invalid("ClientToken", token, accepted));
-    }
+    client_token(&call)?;
     let number = call.number("BackupJobId")?;
     let running = match call.one_of("BackupJobStatus", &["NoStart", "Progressing"])? {
         Some("NoStart") => Some(RunningFilter::Waits),
