@@ -1,8 +1,8 @@
 //! Programs of others: an argv array, never a shell; they end with the thread that started them, also after a
 //! `kill -9`.
 //!
-//! `setpriv` of util-linux sees to that and changes the user. Nothing of our environment is handed on. What a program
-//! says on its standard error is kept in memory, and its last lines become part of the error when it fails.
+//! `setpriv` of util-linux sees to that and changes the user. Nothing of our environment is handed on. Of what a program
+//! says on its standard error the end is kept in memory, and its last lines become part of the error when it fails.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use lifeboat_repository::Ctx;
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 
 use crate::patience::Patient;
 
@@ -23,6 +23,10 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const ASK_EVERY: Duration = Duration::from_millis(5);
 /// This much of the end of what it said is told.
 const LAST_WORDS_BYTES: u64 = 2048;
+/// More than this is not kept of it.
+const MOST_SAID_BYTES: u64 = 1 << 20;
+/// How often that is looked at while nothing else happens.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
 /// More than this is not taken from a program that is to answer in a few words.
 const MOST_ANSWER_BYTES: u64 = 64 << 20;
 
@@ -137,7 +141,7 @@ impl Program {
     pub fn read(&self, ctx: &Ctx) -> Result<Reading, ChildError> {
         let (mut child, said) = self.start(Stdio::null(), Stdio::piped())?;
         let stdout = child.stdout.take().expect("its output was asked for");
-        let stream = Patient::new(stdout, None, ctx.cancel.clone());
+        let stream = Patient::new(stdout, Some(LISTEN_EVERY), ctx.cancel.clone());
         let running = Running { child, said, program: self.name() };
         match stream {
             Ok(stream) => Ok(Reading { running, stream }),
@@ -149,7 +153,7 @@ impl Program {
     pub fn write(&self, ctx: &Ctx) -> Result<Writing, ChildError> {
         let (mut child, said) = self.start(Stdio::piped(), Stdio::null())?;
         let stdin = child.stdin.take().expect("its input was asked for");
-        let stream = Patient::new(stdin, None, ctx.cancel.clone());
+        let stream = Patient::new(stdin, Some(LISTEN_EVERY), ctx.cancel.clone());
         let running = Running { child, said, program: self.name() };
         match stream {
             Ok(stream) => Ok(Writing { running, stream }),
@@ -160,6 +164,8 @@ impl Program {
     fn start(&self, stdin: Stdio, stdout: Stdio) -> Result<(Child, File), ChildError> {
         let start = |source| ChildError::Start { program: self.name(), source };
         let said = memfd_create("said", MemfdFlags::CLOEXEC).map_err(|error| start(error.into()))?;
+        // What we cut off is no hole before what comes next.
+        fcntl_setfl(&said, OFlags::APPEND).map_err(|error| start(error.into()))?;
         let said = File::from(said);
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
@@ -196,6 +202,7 @@ impl Running {
                 Err(source) => return Err(talk(&self.program, source)),
             }
             ctx.cancel.check().map_err(|error| talk(&self.program, io::Error::other(error)))?;
+            self.cut_words().map_err(|source| talk(&self.program, source))?;
             std::thread::sleep(ASK_EVERY);
         };
         let last_words = self.last_words();
@@ -205,15 +212,40 @@ impl Running {
         Err(ChildError::Failed { program: self.program.clone(), status, last_words })
     }
 
-    /// The end of what it said, in one line.
-    fn last_words(&self) -> String {
+    /// Does something that may have to wait, and listens meanwhile: what the program says takes no more than its room.
+    fn listening<T>(&self, mut what: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            self.cut_words()?;
+            match what() {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Forgets what it said, but for the end, where that has become too much.
+    fn cut_words(&self) -> io::Result<()> {
+        if self.said.metadata()?.len() <= MOST_SAID_BYTES {
+            return Ok(());
+        }
+        let end = self.end_of_words();
+        self.said.set_len(0)?;
+        (&self.said).write_all(&end)
+    }
+
+    fn end_of_words(&self) -> Vec<u8> {
         let len = self.said.metadata().map_or(0, |metadata| metadata.len());
         let from = len.saturating_sub(LAST_WORDS_BYTES);
         let mut bytes = vec![0; usize::try_from(len - from).unwrap_or_default()];
         if self.said.read_exact_at(&mut bytes, from).is_err() {
             bytes.clear();
         }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        bytes
+    }
+
+    /// The end of what it said, in one line.
+    fn last_words(&self) -> String {
+        let text = String::from_utf8_lossy(&self.end_of_words()).into_owned();
         let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         lines.join("; ")
     }
@@ -236,7 +268,7 @@ pub struct Reading {
 impl Reading {
     /// Waits until it prints something, or ends.
     pub fn wait_readable(&self) -> io::Result<()> {
-        self.stream.wait_readable()
+        self.running.listening(|| self.stream.wait_readable())
     }
 
     /// Waits for its end; gives the last lines of its standard error.
@@ -248,7 +280,8 @@ impl Reading {
 
 impl Read for Reading {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buffer)
+        let (running, stream) = (&self.running, &mut self.stream);
+        running.listening(|| stream.read(buffer))
     }
 }
 
@@ -268,11 +301,13 @@ impl Writing {
 
 impl Write for Writing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes)
+        let (running, stream) = (&self.running, &mut self.stream);
+        running.listening(|| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+        let (running, stream) = (&self.running, &mut self.stream);
+        running.listening(|| stream.flush())
     }
 }
 
@@ -300,6 +335,20 @@ mod tests {
         let allowed = ["PATH", "LC_ALL", "WORD", "PWD", "OLDPWD", "SHLVL", "_"];
         assert!(names.iter().all(|name| allowed.contains(name)) && names.contains(&"WORD"), "{names:?}");
         assert!(!format!("{program:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn of_one_that_talks_without_end_the_end_is_kept() {
+        let ctx = Ctx::default();
+        let talk = "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo ready; read -r word; echo last $word >&2; exit 3";
+        let mut writing = shell(talk).write(&ctx).unwrap();
+        while writing.running.said.metadata().unwrap().len() < 3_000_000 {
+            std::thread::yield_now();
+        }
+        writing.write_all(b"word\n").unwrap();
+        assert!(writing.running.said.metadata().unwrap().len() < MOST_SAID_BYTES);
+        let failed = writing.finish(&ctx).unwrap_err().to_string();
+        assert!(failed.ends_with("last word") && failed.len() < 4096, "{failed}");
     }
 
     #[test]

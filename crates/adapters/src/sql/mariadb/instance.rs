@@ -36,6 +36,8 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_mins(30);
 /// How long a server may take to write down what it holds before it is left alone.
 const STOP_PATIENCE: Duration = Duration::from_mins(10);
+/// A log that has become longer is put aside when the server starts again, in the place of the one before.
+const LONG_LOG_BYTES: u64 = 16 << 20;
 /// This much of what a server says while it starts is read, and so much of its end told.
 const MOST_LOG_BYTES: u64 = 1 << 20;
 const LAST_WORDS_BYTES: usize = 2048;
@@ -177,7 +179,14 @@ impl Private {
 /// Forgets an earlier run; gives how long the log is.
 fn begin_run(folder: &Path) -> Result<u64> {
     remove_if_there(&folder.join(PROCESS))?;
-    Ok(fs::metadata(folder.join(LOG)).map_or(0, |log| log.len()))
+    let log = folder.join(LOG);
+    let bytes = fs::metadata(&log).map_or(0, |log| log.len());
+    if bytes <= LONG_LOG_BYTES {
+        return Ok(bytes);
+    }
+    let put = fs::rename(&log, folder.join(format!("{LOG}.1")));
+    put.map_err(|error| SqlError::io(format!("cannot put {} aside", log.display()), error))?;
+    Ok(0)
 }
 
 /// Waits until a server greets who comes to its socket; it does so before it asks who it is.

@@ -185,9 +185,12 @@ impl Instance {
         format!("config_file={}", self.folder.join(CONFIGURATION).display())
     }
 
-    /// The end of its log, in one line.
+    /// The end of the log that it writes to, in one line.
     fn last_words(&self) -> String {
-        let log = fs::read_to_string(self.folder.join("log/postgresql.log")).unwrap_or_default();
+        let logs = fs::read_to_string(self.data().join("current_logfiles")).unwrap_or_default();
+        let log = logs.lines().find_map(|line| Path::new(line.strip_prefix("stderr ")?).file_name());
+        let log = log.map(|name| fs::read(self.folder.join("log").join(name)).unwrap_or_default());
+        let log = String::from_utf8_lossy(&log.unwrap_or_default()).into_owned();
         let from = log.ceil_char_boundary(log.len().saturating_sub(LAST_WORDS_BYTES));
         log.get(from..).unwrap_or_default().lines().collect::<Vec<_>>().join("; ")
     }

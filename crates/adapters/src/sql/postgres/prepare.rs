@@ -199,7 +199,12 @@ fn configuration(folder: &Path, options: &InstanceOptions, control: &str) -> Res
         format!("data_directory = {}", inner("data")),
         format!("hba_file = {}\nident_file = {}", inner("pg_hba.conf"), inner("pg_ident.conf")),
         format!("listen_addresses = {listen}\nport = {port}\nunix_socket_directories = {socket}"),
-        format!("logging_collector = on\nlog_directory = {}\nlog_filename = 'postgresql.log'", inner("log")),
+        // One file for each day of the week, written over a week later.
+        format!(
+            "logging_collector = on\nlog_directory = {}\nlog_filename = 'postgresql-%a.log'",
+            inner("log")
+        ),
+        "log_rotation_age = 1d\nlog_rotation_size = 0\nlog_truncate_on_rotation = on".to_owned(),
         "archive_mode = off\nrestart_after_crash = on".to_owned(),
     ];
     let said = |name: &str| {

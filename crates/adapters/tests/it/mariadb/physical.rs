@@ -55,8 +55,11 @@ fn a_clone_stops_and_starts_again_and_is_found_by_its_folder() {
     assert_eq!(clone.query("INSERT INTO a.t VALUES (2); SELECT SUM(x) FROM a.t").trim(), "3");
     instance::stop(clone.path(), &Ctx::default()).unwrap();
     assert!(!instance::is_running(clone.path()));
+    let log = clone.path().join("mariadbd.log");
+    std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(20 << 20).unwrap();
     clone.begin();
     assert_eq!(clone.query("SELECT SUM(x) FROM a.t").trim(), "3");
+    assert!(std::fs::metadata(&log).unwrap().len() < 1 << 20, "a long log is put aside");
 }
 
 /// Each transaction `n` moves money between two accounts and notes itself in a third table: the sum never changes, and

@@ -46,6 +46,12 @@ fn sums_match(server: &Postgres, socket: &Path) -> u64 {
     ask("SELECT count(*) FROM pgbench_history").parse().unwrap()
 }
 
+/// What a server that was made of a backup has said.
+fn log_of(folder: &Path) -> String {
+    let files = fs::read_dir(folder.join("log")).unwrap();
+    files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+}
+
 #[test]
 fn a_restored_server_is_the_source_at_the_backups_own_position_while_it_was_written_to() {
     let archive = tempfile::tempdir_in("/tmp").unwrap();
@@ -86,15 +92,14 @@ fn a_restored_server_is_the_source_at_the_backups_own_position_while_it_was_writ
     let restored = Instance::prepare(folder.path(), &PRIVATE, &Ctx::default()).unwrap();
     let _restored = Running::start(restored);
     // Nothing comes after the backup's own position, and all before it is there.
-    let log = fs::read_to_string(folder.path().join("log/postgresql.log")).unwrap();
+    let log = log_of(folder.path());
     let end = format!("invalid record length at {}: wanted 24, got 0", summary.end_lsn);
     assert!(log.contains(&end), "{end} is not in {log}");
     let _witness = witness(&server, &base, archive.path(), &summary);
     for database in ["postgres", "second"] {
         let (ours, theirs) = (content(&server, folder.path(), database), content(&server, &base, database));
         let differs = ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs);
-        let log = |folder: &Path| fs::read_to_string(folder.join("log/postgresql.log")).unwrap();
-        let logs = || format!("{database} {summary:?}\n{}\n{}", log(folder.path()), log(&base));
+        let logs = || format!("{database} {summary:?}\n{log}\n{}", log_of(&base));
         assert_eq!((differs, ours.len()), (None, theirs.len()), "{}", logs());
     }
     let (after, end) = (sums_match(&server, folder.path()), counted(server.query("postgres", count)));
