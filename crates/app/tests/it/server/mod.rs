@@ -14,6 +14,7 @@ mod policies;
 mod readme;
 mod recovery;
 mod restarts;
+mod restore_kills;
 mod sdk;
 
 use std::fs;

@@ -4,7 +4,7 @@
 prints the nodes of the only set of a cluster; `restore-redis ID SET`
 and `restore-database ID SET TABLE_META` restore from it, wait, and delete it; `clone ID SET` makes a new instance of it, waits until
 it runs, and prints its id; `begin ID METHOD` asks for backups only, of a Redis without a method: one for each line that it reads, of
-the server whose address that is.
+the server whose address that is; `begin-restores ID SET` asks for restores of it, one for each line of an address and a TABLE_META.
 """
 
 import json
@@ -100,6 +100,11 @@ def begin(instance, method):
         Tair(config(signature)).create_backup(tair_models.CreateBackupRequest(instance_id=instance))
 
 
+def begin_restore(instance, number, meta):
+    asked = rds_models.RestoreTableRequest(dbinstance_id=instance, backup_id=number, table_meta=meta)
+    Rds(config(signature)).restore_table(asked)
+
+
 def back_up_database(client, instance, method):
     listed = client.describe_dbinstances(rds_models.DescribeDBInstancesRequest(dbinstance_id=instance)).body
     row = listed.items.dbinstance[0]
@@ -158,6 +163,11 @@ if __name__ == "__main__":
         for line in sys.stdin:
             sys.argv[1] = line.strip()
             begin(*arguments)
+            print("asked", flush=True)
+    elif step == "begin-restores":
+        for line in sys.stdin:
+            sys.argv[1], meta = line.strip().split(" ", 1)
+            begin_restore(*arguments, meta)
             print("asked", flush=True)
     elif step == "clone":
         print(clone_database(Rds(config(signature)), *arguments))
