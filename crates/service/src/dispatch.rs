@@ -221,6 +221,7 @@ impl Service {
     ) -> Result<DatabaseBackupOrder> {
         let gone = || ServiceError::Missing(Missing::Resource, backup.resource.to_string());
         let row = self.catalog.resource(job.account, &backup.resource).await?.ok_or_else(gone)?;
+        self.must_be_here(&row)?;
         let url = self.resource_endpoint(&row)?;
         let strange = || ServiceError::Conflict(format!("the URL of {} makes no sense", backup.resource));
         let endpoint = url.expose().parse().map_err(|_| strange())?;

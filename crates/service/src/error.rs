@@ -93,7 +93,7 @@ pub enum ServiceError {
     /// More than the account may have.
     #[error("{0}")]
     Quota(String),
-    /// What the account may not have done on this machine.
+    /// What the account may not have done on this machine, or what is not on it.
     #[error("{0}")]
     NotLocal(String),
     /// A job of the same resource has not ended.

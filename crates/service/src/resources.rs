@@ -106,6 +106,7 @@ impl Service {
     /// Connects to a resource and tells what is missing for backups of it. Remembers its version.
     pub async fn test_resource(&self, caller: &Caller, id: &ResourceId) -> Result<TestReport> {
         let row = self.resource(caller, id).await?;
+        self.must_be_here(&row)?;
         let url = self.resource_endpoint(&row)?;
         let reach = self.reach(&row);
         let tested = bridge::run(move || {

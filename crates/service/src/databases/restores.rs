@@ -187,6 +187,9 @@ impl Service {
         if !matches!(restore.target, DatabaseRestoreTarget::Keys { .. }) {
             self.check_server(&row, restore.method)?;
         }
+        if !matches!(restore.target, DatabaseRestoreTarget::Instance(_)) {
+            self.must_be_here(&row)?;
+        }
         let url = self.resource_endpoint(&row)?;
         let endpoint = url.expose().parse().map_err(|_| strange())?;
         // A new server has a folder of its own for ever, a restore of tables one for a while.

@@ -70,14 +70,20 @@ impl Service {
 
     /// Stops the server behind a resource for good, if there is one of ours.
     pub(crate) async fn stop_server_of(&self, row: &ResourceRow) -> Result<()> {
-        if let Some(OwnServer { server: Some(server), .. }) = made(row).filter(|own| !self.is_ours(own)) {
-            let what = format!(
+        self.must_be_here(row)?;
+        self.stop_within(row, STOP_ALONE_WITHIN).await
+    }
+
+    /// Refuses a server that another Lifeboat runs: it is reached from that one's machine alone, and here its address may
+    /// be somebody else's.
+    pub(crate) fn must_be_here(&self, row: &ResourceRow) -> Result<()> {
+        match made(row).filter(|own| !self.is_ours(own)) {
+            Some(OwnServer { server: Some(server), .. }) => Err(ServiceError::NotLocal(format!(
                 "the server of {} is run by another Lifeboat of this catalog, whose server.id is {server}: ask that one",
                 row.id
-            );
-            return Err(ServiceError::Conflict(what));
+            ))),
+            _ => Ok(()),
         }
-        self.stop_within(row, STOP_ALONE_WITHIN).await
     }
 
     async fn stop_within(&self, row: &ResourceRow, time: Duration) -> Result<()> {

@@ -73,7 +73,9 @@ async fn a_server_that_another_lifeboat_runs_is_left_to_it() {
     other.stop_servers().await.unwrap();
     assert_eq!(row().await.state, ResourceState::Running);
     let refused = other.remove_resource(&bench.caller, &id).await.unwrap_err();
-    assert!(matches!(refused, ServiceError::Conflict(_)), "{refused}");
+    assert!(matches!(refused, ServiceError::NotLocal(_)), "{refused}");
+    let refused = other.test_resource(&bench.caller, &id).await.unwrap_err();
+    assert!(matches!(refused, ServiceError::NotLocal(_)), "{refused}");
     // There are no files to start it from.
     bench.service.start_servers().await.unwrap();
     assert_eq!(row().await.state, ResourceState::Failed);
