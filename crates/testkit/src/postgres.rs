@@ -95,6 +95,21 @@ impl Postgres {
         children.map(|id| (id, title(id).replace('\0', " ").trim().to_owned())).collect()
     }
 
+    /// Stops the process that makes checkpoints: who asks for one waits until [`Postgres::release_checkpoints`].
+    pub fn hold_checkpoints(&self) {
+        self.signal_checkpointer(Signal::STOP);
+    }
+
+    pub fn release_checkpoints(&self) {
+        self.signal_checkpointer(Signal::CONT);
+    }
+
+    fn signal_checkpointer(&self, signal: Signal) {
+        let found = self.processes().into_iter().find(|(_, title)| title.contains("checkpointer"));
+        let id = found.and_then(|(id, _)| Pid::from_raw(id)).expect("a server has a checkpointer");
+        kill_process(id, signal).expect("it is the server's");
+    }
+
     /// The folder of everything: `data/`, the socket `.s.PGSQL.5432`, the `log`.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -10,7 +10,6 @@ use lifeboat_testkit::mariadb::{MariaDb, client};
 use lifeboat_testkit::postgres::Postgres;
 use lifeboat_testkit::redis::Redis;
 use lifeboat_worker::{Ctx, DatabaseBackupOrder, Done, JobError, Progress, back_up_database};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::databases::order;
 use crate::scene::Scene;
@@ -73,10 +72,7 @@ fn who_finds_every_place_taken_waits_and_then_goes_on() {
 fn a_checkpoint_that_is_held_shows_as_preparing() {
     let (scene, postgres) = (Scene::new(), Postgres::start());
     let order = order(&scene, Engine::Postgresql, &postgres.database("shop"));
-    let (checkpointer, _) =
-        postgres.processes().into_iter().find(|(_, name)| name.contains("checkpointer")).unwrap();
-    let checkpointer = Pid::from_raw(checkpointer).unwrap();
-    kill_process(checkpointer, Signal::STOP).unwrap();
+    postgres.hold_checkpoints();
     let seen = Seen::default();
     std::thread::scope(|scope| {
         let backup = scope.spawn(|| run(&order, &seen));
@@ -88,7 +84,7 @@ fn a_checkpoint_that_is_held_shows_as_preparing() {
             assert!(!backup.is_finished());
         }
         assert_eq!(seen.all(), [Phase::Checking, Phase::Preparing]);
-        kill_process(checkpointer, Signal::CONT).unwrap();
+        postgres.release_checkpoints();
         backup.join().unwrap().unwrap();
     });
     assert_eq!(seen.all().last(), Some(&Phase::ReadingBack));

@@ -7,7 +7,6 @@ use lifeboat_adapters::sql::SqlErrorKind;
 use lifeboat_adapters::sql::postgres::{BaseBackup, Server};
 use lifeboat_repository::Ctx;
 use lifeboat_testkit::postgres::{Postgres, run};
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::proxy::{Harm, through};
 use super::world::{back_up, back_up_at, backups, endpoint, execute, is_left_alone, receive, until, vault};
@@ -71,11 +70,8 @@ fn a_backup_that_is_given_up_leaves_nothing_in_the_server() {
 #[test]
 fn a_cancel_is_heard_while_the_checkpoint_is_held() {
     let server = Postgres::start();
-    let checkpointer =
-        server.processes().into_iter().find(|(_, title)| title.contains("checkpointer")).unwrap();
-    let checkpointer = Pid::from_raw(checkpointer.0).unwrap();
     let (ctx, endpoint) = (Ctx::default(), endpoint(&server, "postgres"));
-    kill_process(checkpointer, Signal::STOP).unwrap();
+    server.hold_checkpoints();
     thread::scope(|scope| {
         let backup = scope.spawn(|| BaseBackup::begin(&endpoint, "test", &ctx).map(drop));
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event LIKE 'Checkpoint%' \
@@ -85,7 +81,7 @@ fn a_cancel_is_heard_while_the_checkpoint_is_held() {
         assert_eq!(backup.join().unwrap().unwrap_err().kind, SqlErrorKind::Cancelled);
     });
     until("the server is left alone", || is_left_alone(&server));
-    kill_process(checkpointer, Signal::CONT).unwrap();
+    server.release_checkpoints();
 }
 
 #[test]

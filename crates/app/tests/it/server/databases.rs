@@ -1,9 +1,10 @@
 //! Databases through the commands and the official clients of RDS and Tair: backed up, followed, listed, restored, deleted.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use lifeboat_testkit::mariadb::MariaDb;
 use lifeboat_testkit::postgres::Postgres;
@@ -98,6 +99,31 @@ fn the_official_clients_back_up_a_mariadb_and_bring_a_table_back() {
     server.client_step(&["v2", "restore-database", "rm-shop", &set, meta]);
     assert_eq!(mariadb.query("SELECT SUM(n) FROM shop.again").trim(), "500500");
     server.client_step(&["v2", "database", "rm-shop", "Physical"]);
+}
+
+#[test]
+fn the_official_clients_are_refused_as_they_are_by_the_products() {
+    let server = Server::start();
+    let mut wrong = server.root();
+    wrong["access_key_secret"] = "wrong".into();
+    server.sandbox.write("wrong.json", &wrong.to_string());
+    let branch = server.ask(&["account", "add", "branch"]).ok().text();
+    server.sandbox.write("branch.json", &branch);
+    let [wrong, branch] = ["wrong.json", "branch.json"].map(|name| server.sandbox.arg(name));
+    // Neither comes to its end: one does not get its checkpoint, the other one's fork is told to wait.
+    let (postgres, redis) = (Postgres::start(), Redis::start(&["--repl-diskless-sync-delay", "3600"]));
+    postgres.hold_checkpoints();
+    server.add_resource(&["database", "rm-shop", "--engine", "postgresql"], &postgres.url("postgres"));
+    server.add_resource(&["redis", "r-cache"], &redis.url());
+    for id in ["rm-shop", "r-cache"] {
+        let method = if id == "rm-shop" { "Physical" } else { "" };
+        let mut begin = server.python_command("databases.py", &["v3", "begin", id, method]);
+        let mut begin = begin.stdin(Stdio::piped()).spawn().unwrap();
+        writeln!(begin.stdin.take().unwrap(), "{}", server.address).unwrap();
+        assert!(begin.wait().unwrap().success());
+        server.client_step(&["v3", "refusals", id, &wrong, &branch]);
+    }
+    postgres.release_checkpoints();
 }
 
 /// A folder that everybody may reach, as the user of a database must; the servers in it end with the test.

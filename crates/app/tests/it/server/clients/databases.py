@@ -4,7 +4,8 @@
 prints the nodes of the only set of a cluster; `restore-redis ID SET`
 and `restore-database ID SET TABLE_META` restore from it, wait, and delete it; `clone ID SET` makes a new instance of it, waits until
 it runs, and prints its id; `begin ID METHOD` asks for backups only, of a Redis without a method: one for each line that it reads, of
-the server whose address that is; `begin-restores ID SET` asks for restores of it, one for each line of an address and a TABLE_META.
+the server whose address that is; `begin-restores ID SET` asks for restores of it, one for each line of an address and a TABLE_META;
+`refusals ID WRONG_JSON OTHER_JSON` asks what is refused while the instance is backed up.
 """
 
 import json
@@ -21,8 +22,8 @@ TIMES = {"start_time": "2020-01-01T00:00Z", "end_time": "2099-01-01T00:00Z"}
 STAGES = {"NoStart", "Preparing", "Waiting", "Uploading", "Checking", "Finished"}
 
 
-def config(signature):
-    with open(sys.argv[2]) as file:
+def config(signature, credentials=None):
+    with open(credentials or sys.argv[2]) as file:
         root = json.load(file)
     return Config(
         access_key_id=root["access_key_id"],
@@ -41,6 +42,26 @@ def refused(ask):
     except Exception as error:
         return error.code, error.status_code
     raise AssertionError("it was not refused")
+
+
+def refusals(instance, wrong, other):
+    """A backup of the instance is under way, and stays so."""
+    if instance.startswith("rm-"):
+        create = lambda found: Rds(found).create_backup(rds_models.CreateBackupRequest(dbinstance_id=instance))
+        listed = lambda found: Rds(found).describe_dbinstances(rds_models.DescribeDBInstancesRequest()).body.items.dbinstance
+        unknown = ("InvalidDBInstanceId.NotFound", 404)
+    else:
+        create = lambda found: Tair(found).create_backup(tair_models.CreateBackupRequest(instance_id=instance))
+        listed = lambda found: Tair(found).describe_instances(tair_models.DescribeInstancesRequest()).body.instances.kvstore_instance
+        unknown = ("InvalidInstanceId.NotFound", 404)
+    for signature in ["v3", "v2"]:
+        assert refused(lambda: create(config(signature))) == ("BackupJobExists", 400)
+        assert refused(lambda: create(config(signature, wrong))) == ("SignatureDoesNotMatch", 400)
+        nobody = config(signature)
+        nobody.access_key_id = "nobody"
+        assert refused(lambda: create(nobody)) == ("InvalidAccessKeyId.NotFound", 404)
+        assert refused(lambda: create(config(signature, other))) == unknown
+        assert (len(listed(config(signature))), listed(config(signature, other))) == (1, [])
 
 
 def back_up_redis(client, instance, nodes=1):
@@ -159,6 +180,8 @@ if __name__ == "__main__":
         restore_redis(Tair(config(signature)), *arguments)
     elif step == "database":
         print(back_up_database(Rds(config(signature)), *arguments))
+    elif step == "refusals":
+        refusals(*arguments)
     elif step == "begin":
         for line in sys.stdin:
             sys.argv[1] = line.strip()
