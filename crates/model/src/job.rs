@@ -175,6 +175,10 @@ impl Trigger {
             Self::Schedule => "SCHEDULE",
         }
     }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Manual, Self::Schedule].into_iter().find(|trigger| trigger.as_str() == text)
+    }
 }
 
 /// How far a job is and what it moved. Totals are absent until they are known, and then fixed.

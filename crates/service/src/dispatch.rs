@@ -16,7 +16,7 @@ use lifeboat_model::plan::{BackupSpec, RestoreSpec};
 use lifeboat_model::time::Millis;
 use lifeboat_worker::{
     BackupOrder, Ctx, DatabaseBackupOrder, DatabaseRestoreOrder, Progress, PruneOrder, RestoreOrder,
-    VaultAccess, back_up, back_up_database, restore, restore_database,
+    VaultAccess, back_up, back_up_database, find_nodes, restore, restore_database,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
@@ -176,6 +176,8 @@ enum Work {
     Backup(BackupOrder),
     Restore(RestoreOrder),
     DatabaseBackup(DatabaseBackupOrder),
+    /// Of a cluster whose nodes are to be found first.
+    DatabaseNodes(DatabaseBackupOrder),
     DatabaseRestore(DatabaseRestoreOrder),
 }
 
@@ -205,6 +207,7 @@ impl Service {
                 Work::Backup(order) => back_up(&order, &progress, &ctx),
                 Work::Restore(order) => restore(&order, &progress, &ctx),
                 Work::DatabaseBackup(order) => back_up_database(&order, &progress, &ctx),
+                Work::DatabaseNodes(order) => find_nodes(&order, &progress, &ctx),
                 Work::DatabaseRestore(order) => restore_database(&order, &progress, &ctx),
             };
             drop(slot);
@@ -218,7 +221,7 @@ impl Service {
         job: &JobRow,
         backup: DatabaseBackup,
         (vault, about): (VaultAccess, serde_json::Value),
-    ) -> Result<DatabaseBackupOrder> {
+    ) -> Result<Work> {
         let gone = || ServiceError::Missing(Missing::Resource, backup.resource.to_string());
         let row = self.catalog.resource(job.account, &backup.resource).await?.ok_or_else(gone)?;
         self.must_be_here(&row)?;
@@ -226,8 +229,10 @@ impl Service {
         let strange = || ServiceError::Conflict(format!("the URL of {} makes no sense", backup.resource));
         let endpoint = url.expose().parse().map_err(|_| strange())?;
         let (uploads, workers) = (Arc::clone(&self.uploads), workers());
+        let are_nodes_unknown = row.is_cluster && backup.node.is_none();
         let (reach, tags) = (self.reach(&row), tags_of(job));
-        Ok(DatabaseBackupOrder { vault, backup, endpoint, reach, tags, about, uploads, workers })
+        let order = DatabaseBackupOrder { vault, backup, endpoint, reach, tags, about, uploads, workers };
+        Ok(if are_nodes_unknown { Work::DatabaseNodes(order) } else { Work::DatabaseBackup(order) })
     }
 
     async fn order(&self, job: &JobRow) -> Result<Order> {
@@ -262,8 +267,8 @@ impl Service {
         let about = About::of(job, &vault_id, &spec);
         let about = serde_json::to_value(&about).expect("what is noted has text as keys");
         if let Some(backup) = spec.database {
-            let order = self.database_order(job, backup, (vault, about)).await?;
-            return Ok(Order::Work(Box::new(Work::DatabaseBackup(order))));
+            let work = self.database_order(job, backup, (vault, about)).await?;
+            return Ok(Order::Work(Box::new(work)));
         }
         let order = BackupOrder {
             vault,

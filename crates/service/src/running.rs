@@ -130,6 +130,11 @@ pub(crate) async fn run_job(
         drop(slot);
         return;
     }
+    let Some(ended) = held.with_nodes_shared(ended).await else {
+        info!(job.id = %job.id, "job {} goes on as a job for each node", job.id);
+        drop(slot);
+        return;
+    };
     if held.is_lost && is_cut_off(&ended) {
         drop(slot);
         return;
@@ -197,6 +202,16 @@ impl Held<'_> {
         }
     }
 
+    /// Gives each node of a cluster a job of its own; `None` when they have taken the place of this one.
+    async fn with_nodes_shared(&mut self, ended: Ended) -> Option<Ended> {
+        let Ended::Ran(Ok(Done { nodes: Some(nodes), .. })) = &ended else { return Some(ended) };
+        match self.service.split_backup((self.job, self.fence), nodes.to_vec()).await {
+            Ok(true) => None,
+            Ok(false) => Some(Ended::Ran(Err(JobError::Cancelled))),
+            Err(failed) => Some(Ended::NotBegun(failed)),
+        }
+    }
+
     /// Says what the job does now. Where that fails, the next phase will be heard.
     async fn note_phase(&mut self, phase: Phase) {
         let (service, id) = (self.service, &self.job.id);
@@ -257,6 +272,7 @@ impl Held<'_> {
             ended: Some(found.ended),
             detail: found.detail,
             server: None,
+            nodes: None,
         };
         let counters = found.counters.unwrap_or_default();
         let error_file = self.service.closed_item_log(self.job).await;

@@ -26,14 +26,14 @@ impl Service {
         let mut due = Vec::new();
         for run in self.catalog.due_runs(now).await? {
             let is_late = now.since(run.due) > LATE_MILLIS;
-            let jobs = if is_late { Vec::new() } else { self.jobs_of_run(&run).await? };
-            due.push((run, jobs));
+            let job = if is_late { None } else { self.job_of_run(&run).await? };
+            due.push((run, job));
         }
         // Of rules of one series that are due at once the one whose snapshot is kept longest wins.
-        due.sort_by_key(|(run, jobs)| (run.due, Reverse(jobs.first().map_or(0, days_kept))));
-        for (run, jobs) in due {
+        due.sort_by_key(|(run, job)| (run.due, Reverse(job.as_ref().map_or(0, days_kept))));
+        for (run, job) in due {
             let next = run.schedule.next_after(now, &self.zone_of(&run));
-            match (self.catalog.start_run(&run, next, &jobs, now).await?, jobs.first()) {
+            match (self.catalog.start_run(&run, next, job.as_slice(), now).await?, &job) {
                 (RunStart::Gone, _) => {}
                 (RunStart::Started, Some(job)) => {
                     info!(
@@ -65,23 +65,22 @@ impl Service {
         Ok(())
     }
 
-    /// The job of a run; of a cluster of databases one for each node behind the first.
-    async fn jobs_of_run(&self, run: &DueRun) -> Result<Vec<NewJob>> {
+    async fn job_of_run(&self, run: &DueRun) -> Result<Option<NewJob>> {
         let job = if let Ok(id) = run.series.parse::<PlanId>() {
-            let Some(plan) = self.catalog.plan_of_run(&id).await? else { return Ok(Vec::new()) };
+            let Some(plan) = self.catalog.plan_of_run(&id).await? else { return Ok(None) };
             let rule = plan.rules.iter().find(|rule| rule.id.as_str() == run.rule);
             self.job_of_plan(&plan, rule, Trigger::Schedule)
         } else if let Ok(id) = run.series.parse::<BindingId>() {
             let Some((binding, policy)) = self.catalog.binding_of_run(&id).await? else {
-                return Ok(Vec::new());
+                return Ok(None);
             };
             let rule = policy.rules.backups().find(|(id, _)| id.as_str() == run.rule);
-            let Some(rule) = rule else { return Ok(Vec::new()) };
+            let Some(rule) = rule else { return Ok(None) };
             self.job_of_binding(&policy, rule, &binding, Trigger::Schedule)
         } else {
-            return self.jobs_of_resource_run(run).await;
+            return self.job_of_resource_run(run).await;
         };
-        Ok(vec![job])
+        Ok(Some(job))
     }
 
     /// What of a plan or a binding runs by itself from now on.

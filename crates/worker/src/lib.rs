@@ -21,7 +21,7 @@ pub use self::backup::{BackupOrder, back_up};
 pub use self::browse::{BrowseError, BrowseOrder, Entry, Folder, Listing, browse};
 pub use self::database::{
     DatabaseBackupOrder, DatabaseError, DatabaseRestoreOrder, MadeServer, Slots, back_up_database,
-    check_key_filter, data_nodes, restore_database, start_server, stop_server, url_at,
+    check_key_filter, data_nodes, find_nodes, restore_database, start_server, stop_server, url_at,
 };
 pub use self::import::{
     FoundSnapshot, Unreadable, VaultStamp, delete_vault, is_locked, list_snapshots, opens, read_snapshots,
@@ -35,7 +35,7 @@ pub use self::resource::{
 };
 pub use self::restore::{RestoreOrder, restore};
 pub use self::vault::{VaultAccess, create_vault};
-use lifeboat_model::database::SetDetail;
+use lifeboat_model::database::{DataNode, SetDetail};
 use lifeboat_model::time::Millis;
 pub use lifeboat_repository::clock::Time;
 pub use lifeboat_repository::{Ctx, Error as VaultError, Result as VaultResult};
@@ -54,6 +54,8 @@ pub struct Done {
     pub detail: Option<SetDetail>,
     /// The server that a restore has made.
     pub server: Option<MadeServer>,
+    /// What a cluster was found to be made of, each of which is to be backed up by itself.
+    pub nodes: Option<Box<[DataNode]>>,
 }
 
 /// What was tried on an entry and why it failed, in one line.

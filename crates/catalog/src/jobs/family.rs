@@ -19,6 +19,29 @@ impl Catalog {
         add_family(&mut tx, jobs, Unless::Never, now).await?;
         tx.commit().await
     }
+
+    /// Puts jobs of its own in the place of one that runs, which becomes their parent. False when nothing was changed: its
+    /// lease is lost, or it is to stop.
+    pub async fn split_job(
+        &self,
+        (id, fence): (&str, i64),
+        children: &[NewJob],
+        now: Millis,
+    ) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        let update =
+            sql("UPDATE jobs SET child_count = $1, worker = NULL, leased_until = NULL, phase = NULL, \
+             fence = fence + 1, updated_at = $2 WHERE id = $3 AND fence = $4 AND state = $5");
+        let update = update.bind(children.len() as u64).bind(now).bind(id).bind(fence);
+        if tx.change(update.bind(JobState::Running.as_str())).await? == 0 {
+            return Ok(false);
+        }
+        for child in children {
+            tx.change(insert(child, Unless::Never, now)).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
 }
 
 /// Adds the first job, unless it may not be, and then the others, whose parent it is; false when nothing was added.

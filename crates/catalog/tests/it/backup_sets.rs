@@ -24,6 +24,7 @@ on_both_databases! {
     a_set_is_kept_longer_and_never_shorter
     all_nodes_of_a_cluster_are_kept_as_long
     a_policy_starts_the_jobs_of_a_whole_cluster
+    a_job_that_runs_is_split_only_by_who_holds_it
     a_server_of_ours_is_found_again
     a_job_that_comes_while_resources_settle_is_seen
     a_server_to_be_made_comes_with_its_job
@@ -252,6 +253,56 @@ async fn a_policy_starts_the_jobs_of_a_whole_cluster(place: Place) {
     assert!(catalog.set_resource_policy(own, "{}", &[run()], NOW).await.unwrap());
     assert!(catalog.delete_resource(world.account, &resource).await.unwrap());
     assert_eq!(catalog.next_run_of("rm-1").await.unwrap(), None);
+}
+
+async fn a_job_that_runs_is_split_only_by_who_holds_it(place: Place) {
+    let catalog = open(&place).await;
+    let (world, resource) = with_resource(&catalog).await;
+    let tasks = async || {
+        catalog.database_jobs((world.account, &resource), &DatabaseJobFilter::default()).await.unwrap()
+    };
+    for (at, is_cancelled) in [(1, true), (20, false)] {
+        let parent = database_job(at, &world, "rm-1");
+        let child = |number: i64| NewJob {
+            parent: Some(parent.id.clone()),
+            series: Some(format!("rm-1/{number}")),
+            ..database_job(number, &world, "rm-1")
+        };
+        let children = [child(at + 2), child(at + 4)];
+        assert!(
+            catalog.insert_resource_jobs(&resource, std::slice::from_ref(&parent), None, NOW).await.unwrap()
+        );
+        let id = parent.id.as_str();
+        assert!(!catalog.split_job((id, 1), &children, NOW).await.unwrap(), "nobody has begun it");
+        let fence = catalog.claim_job("w", NOW.plus(1_000), NOW).await.unwrap().unwrap().fence;
+        assert!(!catalog.split_job((id, fence + 1), &children, NOW).await.unwrap(), "somebody else's");
+        if is_cancelled {
+            let kind = JobKind::DatabaseBackup;
+            catalog.cancel_job((world.account, kind), id, NOW).await.unwrap();
+            assert!(!catalog.split_job((id, fence), &children, NOW).await.unwrap(), "it is to stop");
+            assert!(catalog.release_job((id, fence), NOW).await.unwrap());
+            continue;
+        }
+        assert!(catalog.split_job((id, fence), &children, NOW).await.unwrap());
+        assert!(!catalog.split_job((id, fence), &children, NOW).await.unwrap(), "once is enough");
+        let counters = JobCounters::default();
+        let heard = catalog.renew_job((id, fence), (&counters, 1), NOW.plus(1_000), NOW).await.unwrap();
+        assert_eq!(heard, None, "whoever split it has nothing to say any more");
+        // A parent has no lease that could end.
+        catalog.reap_jobs(NOW.plus(2_000)).await.unwrap();
+        assert!(catalog.is_resource_busy(&resource).await.unwrap());
+        let shown: HashSet<_> = tasks().await.into_iter().filter_map(|job| job.parent).collect();
+        assert_eq!(shown, HashSet::from([parent.id.clone()]));
+        finish(&catalog, Outcome::Complete, 1).await;
+        assert!(catalog.is_resource_busy(&resource).await.unwrap());
+        finish(&catalog, Outcome::Complete, 2).await;
+        assert!(!catalog.is_resource_busy(&resource).await.unwrap());
+        let ended = catalog.job(world.account, id).await.unwrap().unwrap();
+        assert_eq!(
+            (ended.state, ended.children, ended.completed),
+            (JobState::Complete, 2, Some(NOW.plus(3)))
+        );
+    }
 }
 
 async fn a_server_of_ours_is_found_again(place: Place) {

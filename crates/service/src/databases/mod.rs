@@ -1,7 +1,8 @@
 //! Backups of databases and of Redis as callers ask for them: one at a time for each resource, by number.
 //!
-//! The job is a row before anything is asked of the server, except of a cluster: its shards have to be known, because each
-//! is a job of its own.
+//! The job is a row before anything is asked of the server, except of a cluster that a caller wants backed up: its shards
+//! have to be known, because each is a job of its own. A cluster whose time has come gets one job, which finds the shards
+//! and then stands for theirs; a crash between leaves that one job, to be begun again.
 
 mod local;
 mod policy;
@@ -14,7 +15,7 @@ use lifeboat_catalog::{DatabaseJobFilter, JobNumbers, JobRow, NewJob, ResourceRo
 use lifeboat_model::database::{
     BackupMethod, DEFAULT_RETENTION_DAYS, DataNode, DatabaseBackup, DatabasePolicy,
 };
-use lifeboat_model::id::JobId;
+use lifeboat_model::id::{AccountId, JobId};
 use lifeboat_model::job::{JobKind, Trigger};
 use lifeboat_model::plan::{BackupSpec, MOST_RETENTION_DAYS};
 use lifeboat_model::resource::{Engine, ResourceId, ResourceState};
@@ -58,7 +59,7 @@ impl Service {
                 format!("{id} was backed up by hand {most} times in the last 24 hours, which is the most");
             return Err(ServiceError::Quota(what));
         }
-        let jobs = self.jobs_of_backup(&row, &request, Trigger::Manual).await?;
+        let jobs = self.jobs_of_request(&row, &request).await?;
         if !self.catalog.insert_resource_jobs(id, &jobs, None, self.now()).await? {
             return Err(exists());
         }
@@ -90,57 +91,99 @@ impl Service {
         }
     }
 
-    /// The job of a backup; of a cluster a job for each node behind one for all of them.
-    pub(crate) async fn jobs_of_backup(
+    /// What the jobs of a new backup have in common.
+    async fn family(
         &self,
         row: &ResourceRow,
         request: &NewDatabaseBackup,
         trigger: Trigger,
-    ) -> Result<Vec<NewJob>> {
+    ) -> Result<Family> {
         self.check_method(row, request.method)?;
+        let vault = self.vault_of_databases(row).await?.to_string();
+        let number = self.catalog.next_numbers(2, self.now()).await?;
+        Ok(Family { account: row.account, vault, trigger, number, spec: spec_of(row, request) })
+    }
+
+    /// The jobs of a backup that is asked for now; of a cluster a job for each node behind one for all of them.
+    async fn jobs_of_request(&self, row: &ResourceRow, request: &NewDatabaseBackup) -> Result<Vec<NewJob>> {
         let nodes = if row.is_cluster { self.nodes_of(row).await? } else { Vec::new() };
-        let vault = self.vault_of_databases(row).await?;
-        let count = nodes.len() as u64 + 2;
-        let first = self.catalog.next_numbers(count, self.now()).await?;
-        let job = |set: i64, node: Option<DataNode>| {
-            let id = JobId::new(self.random.number()).to_string();
-            let numbers = JobNumbers { number: first, set, node: node.as_ref().map(|node| node.id.clone()) };
-            let nodes = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
-            let spec = spec_of(row, request, (node, nodes));
-            NewJob {
-                id,
-                kind: JobKind::DatabaseBackup,
-                account: row.account,
-                vault: vault.to_string(),
-                region: self.region.clone(),
-                plan: None,
-                parent: None,
-                series: Some(row.id.to_string()),
-                policy: None,
-                rule: None,
-                client: None,
-                instance: Some(row.id.to_string()),
-                source_type: row.engine.as_str().to_owned(),
-                edition: "STANDARD".to_owned(),
-                name: row.id.to_string(),
-                backup_type: request.method.as_str().to_owned(),
-                trigger,
-                spec: serde_json::to_string(&spec).expect("a spec has text as keys"),
-                snapshot: None,
-                source_job: None,
-                source_instance: None,
-                numbers: Some(numbers),
-                expires: self.job_expiry(),
-            }
-        };
-        let mut jobs = vec![job(first + 1, None)];
-        let parent = jobs.first().map(|job| job.id.clone());
-        for (set, node) in (first + 2..).zip(nodes.clone()) {
-            // Side by side: each node is a series of its own, and the parent stands for all.
-            let series = Some(format!("{}/{}", row.id, node.id));
-            jobs.push(NewJob { parent: parent.clone(), series, ..job(set, Some(node)) });
+        let family = self.family(row, request, Trigger::Manual).await?;
+        let parent = self.job_of(&family, family.number + 1);
+        let children = self.jobs_of_nodes(&family, &parent.id, nodes).await?;
+        Ok([vec![parent], children].concat())
+    }
+
+    /// The job of a run. Nobody is asked for it, so that nobody who is silent keeps other runs from being started: what
+    /// a cluster is made of the job finds out itself.
+    pub(crate) async fn job_of_schedule(
+        &self,
+        row: &ResourceRow,
+        request: &NewDatabaseBackup,
+    ) -> Result<NewJob> {
+        let family = self.family(row, request, Trigger::Schedule).await?;
+        Ok(self.job_of(&family, family.number + 1))
+    }
+
+    /// Puts a job for each node of a cluster in the place of the one that has found them; false when that is not to go on.
+    pub(crate) async fn split_backup(
+        &self,
+        (job, fence): (&JobRow, i64),
+        nodes: Vec<DataNode>,
+    ) -> Result<bool> {
+        let strange = || ServiceError::Conflict(format!("the job {} says nothing that makes sense", job.id));
+        let family = Family::of(job).ok_or_else(strange)?;
+        let children = self.jobs_of_nodes(&family, &job.id, nodes).await?;
+        Ok(self.catalog.split_job((&job.id, fence), &children, self.now()).await?)
+    }
+
+    async fn jobs_of_nodes(
+        &self,
+        family: &Family,
+        parent: &str,
+        nodes: Vec<DataNode>,
+    ) -> Result<Vec<NewJob>> {
+        if nodes.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(jobs)
+        let count = nodes.len() as u64;
+        let first = self.catalog.next_numbers(count, self.now()).await?;
+        let job = |(set, node): (i64, DataNode)| {
+            let own = family.of_node(node, u32::try_from(count).unwrap_or(u32::MAX));
+            NewJob { parent: Some(parent.to_owned()), ..self.job_of(&own, set) }
+        };
+        Ok((first..).zip(nodes).map(job).collect())
+    }
+
+    fn job_of(&self, family: &Family, set: i64) -> NewJob {
+        let backup = family.spec.database.as_ref().expect("the spec is of a database");
+        let (id, node) = (backup.resource.to_string(), backup.node.as_ref().map(|node| node.id.clone()));
+        // Side by side: each node is a series of its own, and the parent stands for all.
+        let series = node.as_ref().map_or_else(|| id.clone(), |node| format!("{id}/{node}"));
+        NewJob {
+            id: JobId::new(self.random.number()).to_string(),
+            kind: JobKind::DatabaseBackup,
+            account: family.account,
+            vault: family.vault.clone(),
+            region: self.region.clone(),
+            plan: None,
+            parent: None,
+            series: Some(series),
+            policy: None,
+            rule: None,
+            client: None,
+            instance: Some(id.clone()),
+            source_type: backup.engine.as_str().to_owned(),
+            edition: "STANDARD".to_owned(),
+            name: id,
+            backup_type: backup.method.as_str().to_owned(),
+            trigger: family.trigger,
+            spec: serde_json::to_string(&family.spec).expect("a spec has text as keys"),
+            snapshot: None,
+            source_job: None,
+            source_instance: None,
+            numbers: Some(JobNumbers { number: family.number, set, node }),
+            expires: self.job_expiry(),
+        }
     }
 
     async fn nodes_of(&self, row: &ResourceRow) -> Result<Vec<DataNode>> {
@@ -163,11 +206,36 @@ impl Service {
     }
 }
 
-fn spec_of(
-    row: &ResourceRow,
-    request: &NewDatabaseBackup,
-    (node, nodes): (Option<DataNode>, u32),
-) -> BackupSpec {
+/// What the jobs of one backup have in common.
+#[derive(Clone)]
+struct Family {
+    account: AccountId,
+    vault: String,
+    trigger: Trigger,
+    number: i64,
+    /// Of a database.
+    spec: BackupSpec,
+}
+
+impl Family {
+    /// That of a job that was claimed.
+    fn of(job: &JobRow) -> Option<Self> {
+        let spec = serde_json::from_str::<BackupSpec>(&job.spec).ok()?;
+        spec.database.as_ref()?;
+        let trigger = Trigger::parse(&job.trigger)?;
+        Some(Self { account: job.account, vault: job.vault.clone(), trigger, number: job.number?, spec })
+    }
+
+    fn of_node(&self, node: DataNode, nodes: u32) -> Self {
+        let mut family = self.clone();
+        if let Some(backup) = &mut family.spec.database {
+            (backup.node, backup.nodes) = (Some(node), nodes);
+        }
+        family
+    }
+}
+
+fn spec_of(row: &ResourceRow, request: &NewDatabaseBackup) -> BackupSpec {
     let policy = row.policy.as_deref().and_then(|policy| serde_json::from_str::<DatabasePolicy>(policy).ok());
     let days = request.retention_days.or(policy.map(|policy| policy.retention_days));
     BackupSpec {
@@ -179,9 +247,12 @@ fn spec_of(
             engine: row.engine,
             method: request.method,
             databases: request.databases.clone(),
-            node,
-            nodes,
+            node: None,
+            nodes: 0,
         }),
         ..BackupSpec::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 
 use lifeboat_catalog::{DueRun, NewJob, NewRun};
 use lifeboat_model::database::DatabasePolicy;
-use lifeboat_model::job::Trigger;
 use lifeboat_model::resource::{ResourceId, ResourceState};
 use lifeboat_model::schedule::Schedule;
 use lifeboat_model::time::Millis;
@@ -45,12 +44,12 @@ impl Service {
         Ok(self.catalog.next_run_of(id.as_str()).await?)
     }
 
-    /// The jobs of a run. A cluster that does not say what it is made of is left out until the next run.
-    pub(crate) async fn jobs_of_resource_run(&self, run: &DueRun) -> Result<Vec<NewJob>> {
-        let Ok(id) = run.series.parse::<ResourceId>() else { return Ok(Vec::new()) };
-        let Some(row) = self.catalog.any_resource(&id).await? else { return Ok(Vec::new()) };
+    /// The job of a run.
+    pub(crate) async fn job_of_resource_run(&self, run: &DueRun) -> Result<Option<NewJob>> {
+        let Ok(id) = run.series.parse::<ResourceId>() else { return Ok(None) };
+        let Some(row) = self.catalog.any_resource(&id).await? else { return Ok(None) };
         if row.state != ResourceState::Running {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let policy =
             row.policy.as_deref().and_then(|policy| serde_json::from_str::<DatabasePolicy>(policy).ok());
@@ -58,12 +57,12 @@ impl Service {
             method: policy.map(|policy| policy.method).unwrap_or_default(),
             ..NewDatabaseBackup::default()
         };
-        match self.jobs_of_backup(&row, &request, Trigger::Schedule).await {
-            Ok(jobs) => Ok(jobs),
+        match self.job_of_schedule(&row, &request).await {
+            Ok(job) => Ok(Some(job)),
             Err(error @ (ServiceError::Unavailable(_) | ServiceError::Internal(_))) => Err(error),
             Err(error) => {
                 warn!(resource.id = %id, error = %bridge::chain(&error), "cannot begin the backup of {id}");
-                Ok(Vec::new())
+                Ok(None)
             }
         }
     }

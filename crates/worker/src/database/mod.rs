@@ -17,7 +17,7 @@ mod tables;
 
 pub use self::backup::{DatabaseBackupOrder, back_up_database};
 pub use self::error::DatabaseError;
-pub use self::redis::{check_key_filter, data_nodes};
+pub use self::redis::{check_key_filter, data_nodes, find_nodes};
 pub use self::restore::{DatabaseRestoreOrder, MadeServer, restore_database};
 pub use self::slots::Slots;
 pub use self::sql::{start_server, stop_server, url_at};

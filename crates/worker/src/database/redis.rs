@@ -6,7 +6,7 @@ use lifeboat_adapters::endpoint::{Endpoint, EndpointError};
 use lifeboat_adapters::redis::{
     KeyFilter, RdbSize, Replica, RestoreOptions, Server, restore as restore_rdbs,
 };
-use lifeboat_model::database::{DataNode, SetDetail};
+use lifeboat_model::database::{DataNode, Phase, SetDetail};
 use lifeboat_repository::Ctx;
 use lifeboat_repository::intake::Intake;
 use lifeboat_repository::tree::Node;
@@ -84,7 +84,17 @@ impl Stream for Replica {
 /// The nodes of a cluster that have a part of its keys.
 pub fn data_nodes(url: &str, ctx: &Ctx) -> Result<Vec<DataNode>, JobError> {
     let endpoint: Endpoint = url.parse().map_err(|error: EndpointError| super::not_a_url(&error))?;
-    let facts = Server::connect(&endpoint, ctx)?.check(ctx)?;
+    nodes_at(&endpoint, ctx)
+}
+
+/// The first step of a backup of a cluster whose nodes nobody has asked for yet.
+pub fn find_nodes(order: &DatabaseBackupOrder, progress: &Progress, ctx: &Ctx) -> Result<Done, JobError> {
+    progress.enter(Phase::Checking);
+    Ok(Done { nodes: Some(nodes_at(&order.endpoint, ctx)?.into()), ..Done::default() })
+}
+
+fn nodes_at(endpoint: &Endpoint, ctx: &Ctx) -> Result<Vec<DataNode>, JobError> {
+    let facts = Server::connect(endpoint, ctx)?.check(ctx)?;
     let node = |node: lifeboat_adapters::redis::DataNode| {
         let port = node.endpoint.port.unwrap_or(DEFAULT_PORT);
         DataNode { id: node.node_id, host: node.endpoint.host, port }
