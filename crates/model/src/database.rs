@@ -76,6 +76,9 @@ pub struct DataNode {
     pub id: String,
     pub host: String,
     pub port: u16,
+    /// Which part, and since when it is that; another text as soon as any of it was moved.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub share: String,
 }
 
 /// What a backup of a database or of Redis does.

@@ -220,6 +220,22 @@ impl RedisCluster {
         (Redis::start(&[&more[..], options].concat()), bus)
     }
 
+    /// Moves a slot with its keys from one node to another.
+    pub fn move_slot(&self, slot: u16, from: &Redis, to: &Redis) {
+        let (mut giver, mut taker) = (from.client(), to.client());
+        let (giver_id, taker_id) = (giver.text(&["CLUSTER", "MYID"]), taker.text(&["CLUSTER", "MYID"]));
+        let (slot, port) = (slot.to_string(), to.port.to_string());
+        taker.run(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &giver_id]);
+        giver.run(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &taker_id]);
+        for key in giver.run(&["CLUSTER", "GETKEYSINSLOT", &slot, "10000"]).list() {
+            let key = key.bytes();
+            giver.run(&[&b"MIGRATE"[..], b"127.0.0.1", port.as_bytes(), &key, b"0", b"5000"]);
+        }
+        for client in [&mut taker, &mut giver] {
+            client.run(&["CLUSTER", "SETSLOT", &slot, "NODE", &taker_id]);
+        }
+    }
+
     /// A client that goes to the node that an answer sends it to.
     #[must_use]
     pub fn client(&self) -> ClusterClient {

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::connection::Connection;
 use super::error::{RedisError, RedisErrorKind, Result};
 use crate::endpoint::is_network_name;
 
@@ -15,6 +16,53 @@ pub(super) struct Shard {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) slots: Vec<RangeInclusive<u16>>,
+    /// Another one whenever it gets a slot of another master.
+    pub(super) epoch: u64,
+    /// The one that was asked.
+    is_asked: bool,
+}
+
+/// What a node of a cluster served when its backup was planned. As long as it serves that, and no key of it is being
+/// moved, what it sends and what the others send is each key once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    pub node_id: String,
+    /// As [`super::DataNode::share`] tells of it.
+    pub share: String,
+}
+
+impl Planned {
+    /// Fails unless it is this node that answers, and it still serves what it did.
+    pub(super) fn check(&self, connection: &mut Connection) -> Result<()> {
+        let unready = |what| Err(RedisError::new(RedisErrorKind::Unready, what));
+        let own = own_shard(connection)?;
+        if own.node_id != self.node_id {
+            return unready(format!("{} is not the node {} any more", connection.name(), self.node_id));
+        }
+        let share = share(&own.slots, own.epoch);
+        if share != self.share {
+            return unready(format!(
+                "the slots of the node {} have changed since the backup was begun, from {} to {share}: keys that were moved \
+                 could be missing in it or be in it twice",
+                self.node_id, self.share
+            ));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn share(slots: &[RangeInclusive<u16>], epoch: u64) -> String {
+    let ranges: Vec<_> = slots.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
+    format!("{} of epoch {epoch}", ranges.join(","))
+}
+
+/// The master that answers, as it knows itself: of its own slots no other node knows better.
+pub(super) fn own_shard(connection: &mut Connection) -> Result<Shard> {
+    let shards = shards(&connection.text(&["CLUSTER", "NODES"])?)?;
+    shards.into_iter().find(|shard| shard.is_asked).ok_or_else(|| {
+        let what = format!("{} is not a master with slots any more", connection.name());
+        RedisError::new(RedisErrorKind::Unready, what)
+    })
 }
 
 /// The masters that serve slots. All slots must be served, and none be on its way to another master: a key on its way
@@ -24,7 +72,7 @@ pub(super) fn shards(nodes: &str) -> Result<Vec<Shard>> {
     let mut is_served = vec![false; usize::from(SLOTS)];
     for line in nodes.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
-        let [id, address, flags, _, _, _, _, _, slots @ ..] = fields.as_slice() else {
+        let [id, address, flags, _, _, _, epoch, _, slots @ ..] = fields.as_slice() else {
             return Err(strange(line));
         };
         let has = |wanted| flags.split(',').any(|flag| flag == wanted);
@@ -50,7 +98,8 @@ pub(super) fn shards(nodes: &str) -> Result<Vec<Shard>> {
             }
         }
         let (host, port) = host_and_port(address).ok_or_else(|| strange(line))?;
-        shards.push(Shard { node_id: (*id).to_owned(), host, port, slots });
+        let epoch = epoch.parse().map_err(|_| strange(line))?;
+        shards.push(Shard { node_id: (*id).to_owned(), host, port, slots, epoch, is_asked: has("myself") });
     }
     let missing = is_served.iter().filter(|is_served| !**is_served).count();
     if missing > 0 {
@@ -125,6 +174,11 @@ eee 127.0.0.1:7005@17005 master - 0 1 4 connected
         let found: Vec<_> = shards.iter().map(|shard| (&*shard.node_id, &*shard.host, shard.port)).collect();
         assert_eq!(found, [("aaa", "127.0.0.1", 7001), ("bbb", "::1", 7002), ("ccc", "127.0.0.1", 7003)]);
         assert_eq!(shards[1].slots, [5461..=10_000, 10_001..=10_001, 10_002..=10_922]);
+        assert_eq!(share(&shards[1].slots, 2), "5461-10000,10001-10001,10002-10922 of epoch 2");
+        assert_eq!(
+            shards.iter().map(|shard| (shard.epoch, shard.is_asked)).collect::<Vec<_>>(),
+            [(1, true), (2, false), (3, false)]
+        );
     }
 
     #[test]

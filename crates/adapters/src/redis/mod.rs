@@ -14,7 +14,7 @@ mod restore;
 mod server;
 mod transfer;
 
-pub use cluster::key_slot;
+pub use cluster::{Planned, key_slot};
 pub use error::{RedisError, RedisErrorKind, Result};
 pub use replica::{RdbSize, RdbSummary, Replica, survey};
 pub use restore::{KeyFilter, RestoreOptions, RestoreSummary, rehearse, restore};

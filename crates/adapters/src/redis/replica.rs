@@ -4,6 +4,9 @@
 //! servers before 6.2 do not know), and is closed when the RDB has come. When Lifeboat dies, the connection dies with
 //! it, and the server forgets the replica. The RDB goes into the vault as one file while it is parsed through to its
 //! end, so that nothing is called a backup that Redis could not have written.
+//!
+//! Of a cluster, the very connection that becomes a replica is looked at before, and the node once more at the end: slots
+//! that move meanwhile would put their keys into the backups of two nodes or of none.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -12,6 +15,7 @@ use lifeboat_repository::Ctx;
 use lifeboat_repository::intake::{Cut, Intake};
 use lifeboat_repository::tree::Node;
 
+use super::cluster::Planned;
 use super::connection::{Connection, Reply};
 use super::error::{RedisError, Result};
 use super::rdb::{Item, Parser};
@@ -27,6 +31,8 @@ pub struct Replica {
     replication_id: String,
     offset: u64,
     redis_version: String,
+    /// Of a node of a cluster: where to look again when all has come.
+    planned: Option<(Endpoint, Planned)>,
 }
 
 /// How long an RDB will be.
@@ -60,7 +66,18 @@ impl Replica {
     /// Asks for a full synchronization and returns when the transfer begins. Until then the server forks and may
     /// save to disk, for hours where it is large; it sends empty lines meanwhile.
     pub fn begin(endpoint: &Endpoint, ctx: &Ctx) -> Result<Self> {
+        Self::begin_on(Connection::open(endpoint, ctx)?)
+    }
+
+    /// The same of a node of a cluster. Fails, also at the end of the transfer, unless it is the one that was planned
+    /// and serves what it did.
+    pub fn begin_planned(endpoint: &Endpoint, planned: Planned, ctx: &Ctx) -> Result<Self> {
         let mut connection = Connection::open(endpoint, ctx)?;
+        planned.check(&mut connection)?;
+        Ok(Self { planned: Some((endpoint.clone(), planned)), ..Self::begin_on(connection)? })
+    }
+
+    fn begin_on(mut connection: Connection) -> Result<Self> {
         let info = Info::ask(&mut connection)?;
         connection.demand(&["REPLCONF", "capa", "eof", "capa", "psync2"])?;
         // A server that does not know it sends what follows the RDB as well, and nobody reads that.
@@ -80,7 +97,8 @@ impl Replica {
         }
         let form = Form::parse(&line).ok_or_else(|| connection.strange(&line))?;
         let redis_version = info.version.to_string();
-        Ok(Self { connection, form, used_memory: info.used_memory, replication_id, offset, redis_version })
+        let used_memory = info.used_memory;
+        Ok(Self { connection, form, used_memory, replication_id, offset, redis_version, planned: None })
     }
 
     pub fn size(&self) -> RdbSize {
@@ -100,9 +118,12 @@ impl Replica {
 
     /// Writes the RDB to `sink`, and parses all of it on the way. When this returns, it has ended as it should.
     pub fn stream_to(self, sink: &mut dyn Write, ctx: &Ctx) -> Result<RdbSummary> {
-        let Self { connection, form, replication_id, offset, redis_version, .. } = self;
+        let Self { connection, form, replication_id, offset, redis_version, planned, .. } = self;
         let mut tee = Tee { transfer: Transfer::new(connection.into_stream(), form), sink, bytes: 0 };
         let summary = survey(&mut tee, ctx)?;
+        if let Some((endpoint, planned)) = planned {
+            planned.check(&mut Connection::open(&endpoint, ctx)?)?;
+        }
         Ok(RdbSummary { bytes: tee.bytes, replication_id, offset, redis_version, ..summary })
     }
 }

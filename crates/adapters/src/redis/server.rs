@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use lifeboat_repository::Ctx;
 
-use super::cluster::{SLOTS, shards};
+use super::cluster::{SLOTS, own_shard, shards, share};
 use super::connection::{Connection, Reply};
 use super::error::{RedisError, RedisErrorKind, Result};
 use crate::endpoint::Endpoint;
@@ -47,7 +47,16 @@ pub struct DataNode {
     pub node_id: String,
     pub endpoint: Endpoint,
     pub slots: Vec<RangeInclusive<u16>>,
+    /// In which it got the last of them from another node.
+    pub epoch: u64,
     pub used_memory: u64,
+}
+
+impl DataNode {
+    /// Its slots, as a text that is another one as soon as any of them was moved, be it there and back.
+    pub fn share(&self) -> String {
+        share(&self.slots, self.epoch)
+    }
 }
 
 /// Of Redis, or the one that a server compatible with it claims.
@@ -146,7 +155,7 @@ impl Server {
         if !info.is_cluster {
             let (node_id, endpoint) = (SINGLE_NODE.to_owned(), self.endpoint.clone());
             let slots = vec![0..=SLOTS - 1];
-            return Ok(vec![DataNode { node_id, endpoint, slots, used_memory: info.used_memory }]);
+            return Ok(vec![DataNode { node_id, endpoint, slots, epoch: 0, used_memory: info.used_memory }]);
         }
         let mut nodes = data_nodes(&mut self.connection, &self.endpoint)
             .map_err(|error| self.explained(error, &["cluster|nodes"]))?;
@@ -155,6 +164,15 @@ impl Server {
             let info = Info::ask(&mut connection)?;
             may_replicate(&mut connection, &info, &node.endpoint)?;
             node.used_memory = info.used_memory;
+            let own = own_shard(&mut connection)?;
+            if (&own.node_id, &own.slots) != (&node.node_id, &node.slots) {
+                let what = format!(
+                    "{} and {} do not agree on who serves which slots of the cluster; wait until they do",
+                    self.endpoint, node.endpoint
+                );
+                return Err(RedisError::new(RedisErrorKind::Unready, what));
+            }
+            node.epoch = own.epoch;
         }
         Ok(nodes)
     }
@@ -175,7 +193,8 @@ pub(super) fn data_nodes(connection: &mut Connection, endpoint: &Endpoint) -> Re
         let host = if shard.host.is_empty() { endpoint.host.clone() } else { shard.host };
         let options = endpoint.options.iter().filter(|(name, _)| name == "cacert").cloned().collect();
         let endpoint = Endpoint { host, port: Some(shard.port), options, ..endpoint.clone() };
-        DataNode { node_id: shard.node_id, endpoint, slots: shard.slots, used_memory: 0 }
+        let (slots, epoch) = (shard.slots, shard.epoch);
+        DataNode { node_id: shard.node_id, endpoint, slots, epoch, used_memory: 0 }
     };
     Ok(shards.into_iter().map(node).collect())
 }

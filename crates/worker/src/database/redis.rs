@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lifeboat_adapters::endpoint::{Endpoint, EndpointError};
 use lifeboat_adapters::redis::{
-    KeyFilter, RdbSize, Replica, RestoreOptions, Server, restore as restore_rdbs,
+    KeyFilter, Planned, RdbSize, Replica, RestoreOptions, Server, restore as restore_rdbs,
 };
 use lifeboat_model::database::{DataNode, Phase, SetDetail};
 use lifeboat_repository::Ctx;
@@ -22,7 +22,11 @@ const DEFAULT_PORT: u16 = 6379;
 /// The file of a data node in its snapshot.
 pub(super) const RDB: &str = "dump.rdb";
 
-struct Shard(Endpoint);
+struct Shard {
+    endpoint: Endpoint,
+    /// Of a cluster.
+    planned: Option<Planned>,
+}
 
 /// The way to a node. Options that say where the first one is, such as a socket, are not its own.
 fn at_node(endpoint: &Endpoint, node: &DataNode) -> Endpoint {
@@ -51,12 +55,20 @@ pub(super) fn open(order: &DatabaseBackupOrder, ctx: &Ctx) -> Result<Box<dyn Sou
         }
         _ => {}
     }
-    Ok(Box::new(Shard(endpoint)))
+    let planned = order
+        .backup
+        .node
+        .as_ref()
+        .map(|node| Planned { node_id: node.id.clone(), share: node.share.clone() });
+    Ok(Box::new(Shard { endpoint, planned }))
 }
 
 impl Source for Shard {
     fn begin(self: Box<Self>, ctx: &Ctx) -> Result<Box<dyn Stream>, JobError> {
-        Ok(Box::new(Replica::begin(&self.0, ctx)?))
+        Ok(Box::new(match self.planned {
+            Some(planned) => Replica::begin_planned(&self.endpoint, planned, ctx)?,
+            None => Replica::begin(&self.endpoint, ctx)?,
+        }))
     }
 }
 
@@ -97,7 +109,7 @@ fn nodes_at(endpoint: &Endpoint, ctx: &Ctx) -> Result<Vec<DataNode>, JobError> {
     let facts = Server::connect(endpoint, ctx)?.check(ctx)?;
     let node = |node: lifeboat_adapters::redis::DataNode| {
         let port = node.endpoint.port.unwrap_or(DEFAULT_PORT);
-        DataNode { id: node.node_id, host: node.endpoint.host, port }
+        DataNode { share: node.share(), id: node.node_id, host: node.endpoint.host, port }
     };
     Ok(facts.nodes.into_iter().map(node).collect())
 }

@@ -11,10 +11,10 @@ use lifeboat_model::database::{
 use lifeboat_model::resource::Engine;
 use lifeboat_testkit::mariadb::{MariaDb, query_at};
 use lifeboat_testkit::postgres::{Postgres, run as run_program};
-use lifeboat_testkit::redis::Redis;
+use lifeboat_testkit::redis::{Redis, RedisCluster};
 use lifeboat_worker::{
     Ctx, DatabaseBackupOrder, DatabaseRestoreOrder, Done, JobError, Progress, Reach, Slots, back_up_database,
-    restore_database, stop_server,
+    data_nodes, restore_database, stop_server,
 };
 
 use crate::scene::Scene;
@@ -84,6 +84,25 @@ fn a_server_that_is_not_there_leaves_no_set() {
     assert_eq!(ran.done.unwrap_err().code(), "SOURCE_UNREACHABLE");
     assert_eq!(ran.phases, [Phase::Checking]);
     assert_eq!(scene.restic().snapshots().trim(), "[]");
+}
+
+#[test]
+fn a_node_of_a_cluster_whose_slots_have_moved_leaves_no_set() {
+    let (scene, cluster) = (Scene::new(), RedisCluster::start(2, &[]));
+    let url = cluster.nodes[0].url();
+    let plan = data_nodes(&url, &Ctx::default()).unwrap();
+    let of = |node: usize| {
+        let mut order = order(&scene, Engine::Redis, &url);
+        (order.backup.node, order.backup.nodes) = (Some(plan[node].clone()), 2);
+        run(&order)
+    };
+    assert!(of(0).done.unwrap().snapshot.is_some());
+    cluster.move_slot(0, &cluster.nodes[0], &cluster.nodes[1]);
+    // The node that was backed up before the slot was moved does not know; the other one does.
+    let ran = of(1);
+    assert_eq!(ran.done.unwrap_err().code(), "SOURCE_UNREADY");
+    assert_ne!(ran.phases.last(), Some(&Phase::Streaming));
+    assert_eq!(scene.restic().snapshots().matches("\"short_id\"").count(), 1);
 }
 
 /// A restore of the only snapshot of the scene.

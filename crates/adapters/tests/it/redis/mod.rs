@@ -4,6 +4,7 @@ mod backup;
 mod cluster;
 mod damage;
 mod huge;
+mod moving;
 mod refusals;
 mod rehearsal;
 mod restore;
