@@ -25,7 +25,7 @@ use lifeboat_testkit::tree::{TreeOptions, build, mutate};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::{Server, option_env_at_run_time};
+use super::{Server, seed_of_test};
 use crate::sandbox::Sandbox;
 use crate::shared_vault::{digest, restored};
 
@@ -73,10 +73,7 @@ struct Victim {
 
 impl Victim {
     fn new(seed: u64, database: Option<String>) -> Self {
-        let seed = option_env_at_run_time("LIFEBOAT_TEST_SEED").map_or(seed, |text| {
-            text.to_str().and_then(|text| text.parse().ok()).expect("LIFEBOAT_TEST_SEED is a number")
-        });
-        eprintln!("LIFEBOAT_TEST_SEED={seed}");
+        let seed = seed_of_test(seed);
         let sandbox = Sandbox::new();
         // As short as leases may be, so that the jobs of the dead are soon taken up.
         let place = database.iter().map(|url| format!("database = {url:?}\n")).collect::<String>();

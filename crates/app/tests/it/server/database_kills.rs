@@ -5,9 +5,8 @@
 //! `LIFEBOAT_TEST_SEED` chooses the moments.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lifeboat_testkit::mariadb::MariaDb;
@@ -18,8 +17,9 @@ use lifeboat_testkit::restic::Restic;
 use lifeboat_testkit::soak;
 use serde_json::Value;
 
+use super::asker::Asker;
 use super::crashes::cut_off;
-use super::{Server, option_env_at_run_time, until};
+use super::{Server, seed_of_test, until};
 use crate::sandbox::Sandbox;
 
 /// Longer than a lease and two attempts take on any machine.
@@ -68,28 +68,25 @@ struct Job {
 }
 
 fn run(seed: u64, mut victim: impl Victim) {
-    let seed = option_env_at_run_time("LIFEBOAT_TEST_SEED").map_or(seed, |text| {
-        text.to_str().and_then(|text| text.parse().ok()).expect("LIFEBOAT_TEST_SEED is a number")
-    });
-    eprintln!("LIFEBOAT_TEST_SEED={seed}");
+    let seed = seed_of_test(seed);
     let mut random = Random::new(seed);
     let sandbox = Sandbox::new();
     // As short as leases may be, so that the jobs of the dead are soon taken up.
     sandbox.write("config.toml", "[limits]\nlease_seconds = 5\n");
     let mut server = Server::start_in(sandbox, &["--config", "config.toml"]);
     victim.change(0);
-    let (kind, _, url) = victim.resource();
+    let (kind, method, url) = victim.resource();
     server.ask(&[&["resource", "add"], kind, &["--url", &url]].concat()).ok();
     // How long one takes, from the answer on.
-    let mut asker = Asker::start(&server, &victim);
-    let began = asker.ask(&server);
+    let mut asker = Asker::start(&server, &["begin", kind[1], method]);
+    let began = asker.ask(&server, "");
     let first = end(&server);
     assert_eq!(first.state, "COMPLETE", "{first:?}");
     let life = u64::try_from(began.elapsed().as_millis()).unwrap();
     let (mut cut, mut failed) = (0, 0);
     for round in 0..soak::count(5, "database_kills") as u64 {
         victim.change(1 + 2 * round);
-        asker.ask(&server);
+        asker.ask(&server, "");
         std::thread::sleep(Duration::from_millis(random.below(life)));
         server.signal("KILL");
         cut += cut_off(&server.log());
@@ -99,7 +96,7 @@ fn run(seed: u64, mut victim: impl Victim) {
         until(|| victim.is_quiet(), "the killed server has left something in the database");
 
         victim.change(2 + 2 * round);
-        asker.ask(&server);
+        asker.ask(&server, "");
         std::thread::sleep(Duration::from_millis(random.below(life)));
         victim.kill();
         let job = end(&server);
@@ -112,41 +109,10 @@ fn run(seed: u64, mut victim: impl Victim) {
     eprintln!("one backup takes {life} ms; {cut} jobs cut off, {failed} failed");
     assert!(cut + failed > 0, "every kill came when nothing was running");
     victim.change(u64::MAX);
-    asker.ask(&server);
+    asker.ask(&server, "");
     let last = end(&server);
     assert_eq!(last.state, "COMPLETE", "{last:?}");
     judge(&server, &victim);
-}
-
-/// The official client, which asks for backups at once.
-struct Asker {
-    child: Child,
-    answers: Lines<BufReader<ChildStdout>>,
-}
-
-impl Asker {
-    fn start(server: &Server, victim: &impl Victim) -> Self {
-        let (kind, method, _) = victim.resource();
-        let mut command = server.python_command("databases.py", &["v3", "begin", kind[1], method]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, answers }
-    }
-
-    /// Asks for a backup; when it was answered.
-    fn ask(&mut self, server: &Server) -> Instant {
-        writeln!(self.child.stdin.as_ref().unwrap(), "{}", server.address).unwrap();
-        assert_eq!(self.answers.next().unwrap().unwrap(), "asked");
-        Instant::now()
-    }
-}
-
-impl Drop for Asker {
-    fn drop(&mut self) {
-        // One that has failed is gone already.
-        self.child.kill().unwrap_or_default();
-        self.child.wait().unwrap();
-    }
 }
 
 fn jobs(server: &Server) -> Vec<Job> {

@@ -1,10 +1,9 @@
 //! Databases through the commands and the official clients of RDS and Tair: backed up, followed, listed, restored, deleted.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use lifeboat_testkit::mariadb::MariaDb;
 use lifeboat_testkit::postgres::Postgres;
@@ -13,6 +12,7 @@ use lifeboat_testkit::redis::{Redis, RedisCluster, contents};
 use serde_json::Value;
 
 use super::Server;
+use super::asker::Asker;
 use crate::sandbox::Sandbox;
 
 impl Server {
@@ -117,10 +117,7 @@ fn the_official_clients_are_refused_as_they_are_by_the_products() {
     server.add_resource(&["redis", "r-cache"], &redis.url());
     for id in ["rm-shop", "r-cache"] {
         let method = if id == "rm-shop" { "Physical" } else { "" };
-        let mut begin = server.python_command("databases.py", &["v3", "begin", id, method]);
-        let mut begin = begin.stdin(Stdio::piped()).spawn().unwrap();
-        writeln!(begin.stdin.take().unwrap(), "{}", server.address).unwrap();
-        assert!(begin.wait().unwrap().success());
+        Asker::start(&server, &["begin", id, method]).ask(&server, "");
         server.client_step(&["v3", "refusals", id, &wrong, &branch]);
     }
     postgres.release_checkpoints();

@@ -4,6 +4,7 @@
 //! so. A server is killed when its test is over, however that ends.
 
 mod access;
+mod asker;
 mod chain;
 mod commands;
 mod crashes;
@@ -140,4 +141,13 @@ fn tool(variable: &str) -> PathBuf {
 #[expect(clippy::disallowed_methods, reason = "what a test needs of its machine is said in the environment")]
 fn option_env_at_run_time(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from)
+}
+
+/// What chooses the moments of a test: the environment, or else the test itself.
+fn seed_of_test(own: u64) -> u64 {
+    let seed = option_env_at_run_time("LIFEBOAT_TEST_SEED").map_or(own, |text| {
+        text.to_str().and_then(|text| text.parse().ok()).expect("LIFEBOAT_TEST_SEED is a number")
+    });
+    eprintln!("LIFEBOAT_TEST_SEED={seed}");
+    seed
 }

@@ -4,8 +4,6 @@
 //! `LIFEBOAT_TEST_SEED` chooses the moments.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use lifeboat_testkit::mariadb::MariaDb;
@@ -13,8 +11,9 @@ use lifeboat_testkit::postgres::Postgres;
 use lifeboat_testkit::random::Random;
 use lifeboat_testkit::soak;
 
+use super::asker::Asker;
 use super::crashes::cut_off;
-use super::{Server, option_env_at_run_time, until};
+use super::{Server, seed_of_test, until};
 use crate::sandbox::Sandbox;
 
 /// Longer than a lease and two attempts take on any machine.
@@ -57,10 +56,7 @@ fn killed_restores_of_physical_sets_into_mariadb_go_on_and_leave_nothing() {
 }
 
 fn run(seed: u64, method: &str, target: &impl Target) {
-    let seed = option_env_at_run_time("LIFEBOAT_TEST_SEED").map_or(seed, |text| {
-        text.to_str().and_then(|text| text.parse().ok()).expect("LIFEBOAT_TEST_SEED is a number")
-    });
-    eprintln!("LIFEBOAT_TEST_SEED={seed}");
+    let seed = seed_of_test(seed);
     let mut random = Random::new(seed);
     let sandbox = Sandbox::new();
     let instances = tempfile::tempdir_in("/tmp").unwrap();
@@ -72,18 +68,13 @@ fn run(seed: u64, method: &str, target: &impl Target) {
     let (engine, url) = target.resource();
     server.ask(&["resource", "add", "database", "rm-shop", "--engine", engine, "--url", &url]).ok();
     let set = server.python("databases.py", &["v3", "database", "rm-shop", method]).ok().text();
-    let mut asker = server.python_command("databases.py", &["v3", "begin-restores", "rm-shop", set.trim()]);
-    let mut asker = asker.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut answers = BufReader::new(asker.stdout.take().unwrap()).lines();
-    let mut orders = asker.stdin.take().unwrap();
+    let mut asker = Asker::start(&server, &["begin-restores", "rm-shop", set.trim()]);
     let mut ask = |server: &Server, table: &str| {
         let tables = format!(r#"[{{"type": "table", "name": "t", "newname": "{table}"}}]"#);
         let whole = r#"{"type": "db", "name": "shop", "newname": "again"}"#;
         let meta =
             format!(r#"[{whole}, {{"type": "db", "name": "shop", "newname": "shop", "tables": {tables}}}]"#);
-        writeln!(orders, "{} {meta}", server.address).unwrap();
-        assert_eq!(answers.next().unwrap().unwrap(), "asked");
-        Instant::now()
+        asker.ask(server, &meta)
     };
     let began = ask(&server, "t0");
     assert_eq!(end(&server), ("COMPLETE".to_owned(), None), "{}", server.log());
@@ -109,8 +100,6 @@ fn run(seed: u64, method: &str, target: &impl Target) {
     // What is there and was restored by another job is not overwritten.
     ask(&server, "t0");
     assert_eq!(end(&server), ("FAILED".to_owned(), Some("TARGET_EXISTS".to_owned())));
-    drop(orders);
-    assert!(asker.wait().unwrap().success());
 }
 
 /// How the newest restore has ended.
